@@ -1,0 +1,151 @@
+"""Tally: the compressed rows give every metric the value of all rows, whatever the blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from levelhead.errors import InvalidInputError
+from levelhead.metrics.binned import bin_index, ece
+from levelhead.metrics.selective import aurc, auroc
+from levelhead.metrics.tally import GRID_CELLS, Tally
+from levelhead.metrics.unbinned import brier
+
+TOLERANCE = 1e-12
+VALUES = st.sampled_from([0.0, 0.29, 0.3, 0.1 * 3, 1 / 3, 0.5, 0.9, 1.0])
+ROWS = st.lists(
+    st.tuples(VALUES, st.sampled_from([0.0, 1.0, 0.5]), st.integers(0, 3)), min_size=1, max_size=30
+).filter(lambda rows: any(w for *_, w in rows))
+
+
+def by_hand(c, y, w):
+    table = {}
+    for value, right, weight in zip(c, y, w, strict=True):
+        wrong, hits = table.get(value, (0.0, 0.0))
+        table[value] = (wrong + weight * (1 - right), hits + weight * right)
+    return {
+        (value, float(k)): mass[k] for value, mass in table.items() for k in (0, 1) if mass[k] > 0
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS, st.integers(1, 5))
+def test_equals_a_dictionary_and_keeps_every_metric(rows, blocks):
+    c, y, w = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    tally = Tally()
+    for part in np.array_split(np.arange(c.size), blocks):
+        tally.update(c[part], y[part], weights=w[part])
+    assert tally.exact
+    assert tally.n == c.size
+    assert tally.weight == pytest.approx(w.sum())
+    got = {(a, b): m for a, b, m in zip(*tally.arrays(), strict=True)}
+    assert got == pytest.approx(by_hand(c, y, w))
+    confidence, correct, weights = tally.arrays()
+    assert np.all(np.diff(confidence) >= 0)
+    for metric in (ece, auroc, aurc, brier):
+        whole, packed = metric(c, y, weights=w), metric(confidence, correct, weights=weights)
+        assert packed == pytest.approx(whole, abs=TOLERANCE, nan_ok=True)
+    assert tally.brier() == pytest.approx(brier(c, y, weights=w), abs=TOLERANCE)
+    ends = tally.auroc_bounds()
+    assert ends == pytest.approx((auroc(c, y, weights=w),) * 2, abs=TOLERANCE, nan_ok=True)
+
+
+def test_merging_is_adding():
+    rng = np.random.default_rng(0)
+    c = np.where(rng.random(500) < 0.5, rng.integers(0, 101, 500) / 100, rng.random(500))
+    y = (rng.random(500) < c).astype(float)
+    whole = Tally.from_arrays(c, y)
+    left, right = Tally.from_arrays(c[:200], y[:200]), Tally.from_arrays(c[200:], y[200:])
+    before = right.arrays()
+    merged = left.merge(right)
+    for a, b in zip(merged.arrays(), whole.arrays(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE)
+    assert merged.n == 500
+    assert merged.brier() == pytest.approx(whole.brier(), abs=TOLERANCE)
+    for a, b in zip(before, right.arrays(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_the_grid_keeps_binned_sums_and_bounds_ranks(merged):
+    rng = np.random.default_rng(1)
+    n = 30_000
+    c, y, w = rng.random(n), rng.integers(0, 2, n).astype(float), rng.random(n)
+    c[:3000] = rng.integers(0, 11, 3000) / 10
+    c[3000:3100] = 0.1 * 3
+    y[:50] = 0.5
+    if merged:
+        tally = Tally.from_arrays(c[:100], y[:100], weights=w[:100], max_distinct=1000)
+        tally.merge(Tally.from_arrays(c[100:], y[100:], weights=w[100:], max_distinct=1000))
+    else:
+        tally = Tally.from_arrays(c, y, weights=w, max_distinct=1000)
+    assert not tally.exact
+    assert tally.resolution == 1 / GRID_CELLS
+    assert tally.n == n
+    rows = tally.arrays()
+    for bins in (10, 12, 15, 20, 30, 60):
+        full = ece(c, y, n_bins=bins, weights=w)
+        assert ece(rows[0], rows[1], n_bins=bins, weights=rows[2]) == pytest.approx(full, abs=1e-11)
+    assert tally.brier() == pytest.approx(brier(c, y, weights=w), abs=TOLERANCE)
+    hard = np.concatenate([np.ones(n), np.zeros(n)])
+    area = roc_auc_score(hard, np.tile(c, 2), sample_weight=np.concatenate([w * y, w * (1 - y)]))
+    low, high = tally.auroc_bounds()
+    assert low <= area <= high
+    assert 0 < high - low < 1e-4
+
+
+def test_grid_cells_nest_in_the_bins_even_for_decimals_on_an_edge():
+    decimals = np.concatenate([np.arange(101) / 100, np.arange(11) * 0.1, 1 - np.arange(11) * 0.1])
+    decimals = np.clip(decimals, 0, 1)
+    tally = Tally.from_arrays(decimals, np.ones(decimals.size), max_distinct=1)
+    c, _, w = tally.arrays()
+    for bins in (10, 20):
+        want = np.bincount(bin_index(decimals, bins), minlength=bins)
+        np.testing.assert_allclose(np.bincount(bin_index(c, bins), w, bins), want)
+
+
+def test_percentages_do_not_count_as_many_values_when_few_are_allowed():
+    c = np.arange(101) / 100
+    assert Tally.from_arrays(c, np.ones(101), max_distinct=101).exact
+    assert not Tally.from_arrays(c, np.ones(101), max_distinct=100).exact
+    assert (
+        Tally.from_arrays(np.random.default_rng(0).random(70_000), np.ones(70_000)).exact is False
+    )
+    keep = Tally.from_arrays(
+        np.random.default_rng(0).random(70_000), np.ones(70_000), max_distinct=None
+    )
+    assert keep.exact
+    assert keep.arrays()[0].size == 70_000
+
+
+def test_one_class_stays_one_class_with_weights_that_round():
+    tally = Tally.from_arrays([0.1] * 10, [1] * 10, weights=[0.1] * 10)
+    tally.update([0.1] * 7, [1] * 7, weights=[0.3] * 7)
+    assert set(tally.arrays()[1]) == {1.0}
+    assert np.isnan(tally.auroc_bounds()[0])
+
+
+def test_empty_blocks_and_zero_weights():
+    tally = Tally().update([], [])
+    assert tally.n == 0
+    assert np.isnan(tally.brier())
+    with pytest.raises(InvalidInputError, match="at least one prediction of positive weight"):
+        tally.arrays()
+    tally.update([0.4], [1], weights=[0.0])
+    assert (tally.n, tally.weight) == (1, 0.0)
+
+
+def test_errors():
+    with pytest.raises(InvalidInputError, match="max_distinct: expected at least 1 or None, got 0"):
+        Tally(max_distinct=0)
+    with pytest.raises(
+        InvalidInputError, match="confidence: expected values in \\[0, 1\\], got 87"
+    ):
+        Tally().update([87.0], [1])
+    with pytest.raises(InvalidInputError, match="weights: expected finite values >= 0"):
+        Tally().update([0.5], [1], weights=[-1.0])
+    with pytest.raises(InvalidInputError, match="correct: expected 2 values"):
+        Tally.from_arrays([0.5, 0.5], [1])
