@@ -1,0 +1,264 @@
+"""Plain columns: any table of confidences and truths, of class probabilities, or of raw texts.
+
+Parquet, Arrow, CSV, JSON Lines and JSON arrays. The columns of a role are the ones that the user
+names or the only ones of a usual name; what was found is said aloud.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from levelhead import elicitation
+from levelhead._arrays import FloatArray
+from levelhead.elicitation import Elicited
+from levelhead.errors import RecordError
+from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptions
+from levelhead.readers._columns import elicitation_name, grade, plain_column
+from levelhead.readers._files import show
+from levelhead.readers._labels import attach_labels
+from levelhead.readers._logs import prompt_key
+from levelhead.readers._roles import Roles, missing_column, roles
+from levelhead.readers._sniff import container_of
+from levelhead.readers._tables import PEEK, TEXT_BATCH_ROWS, Table, open_table
+from levelhead.readers._values import (
+    ConfidenceColumn,
+    Place,
+    StatusArray,
+    class_confidence,
+    decoded,
+    is_text,
+    labels,
+    weights,
+)
+from levelhead.records import PROVENANCES, STATUSES, Predictions, as_strings
+
+__all__ = ["READER", "by_model", "check_by", "keeps_text"]
+
+MAX_TEXT_ROWS = 100_000
+"""Rows up to which texts are kept for the report's list of confident errors."""
+
+MAX_TEXT_BYTES = 512 * 2**20
+"""Bytes of a file up to which its texts are kept."""
+
+_STATUS = {name: code for code, name in enumerate(STATUSES)}
+_MISSING = PROVENANCES.index("missing")
+
+
+def _recognizes(head: Head) -> bool:
+    return head.container in ("parquet", "arrow", "csv", "jsonl", "json")
+
+
+def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+    table = open_table(path, container_of(path))
+    found = roles(table.schema, options, path, log)
+    check_by(options.by, table, path)
+    blocks = _Columns(table, found, options, path, log).blocks()
+    if options.labels is None:
+        return blocks
+    return attach_labels(blocks, path, options, log, ids=found.prompt_id is not None)
+
+
+def keeps_text(table: Table, path: Path) -> bool:
+    """Whether the file is small enough for its texts to be kept."""
+    few = table.rows is None or table.rows <= MAX_TEXT_ROWS
+    return few and path.stat().st_size <= MAX_TEXT_BYTES
+
+
+def check_by(by: Sequence[str], table: Table, path: Path) -> None:
+    """Raises:
+    RecordError: a slice column that the user asks for is not in the file.
+    """
+    for name in by:
+        if name not in table.schema:
+            raise missing_column(name, "--by", table.schema, path)
+
+
+def by_model(block: Predictions, models: Any) -> Iterator[Predictions]:
+    """The block as one block per model that its model column names, in order of appearance.
+
+    Args:
+        block: rows of several models.
+        models: Arrow array of their names; a row without a name belongs to the block's own model.
+    """
+    encoded = as_strings(models).fill_null(block.model).dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    if len(names) == 1:
+        yield dataclasses.replace(block, model=names[0])
+        return
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    for code, name in enumerate(names):
+        yield dataclasses.replace(block.take(codes == code), model=name)
+
+
+class _Columns:
+    """Reads one file of which the role of every column is known."""
+
+    def __init__(
+        self, table: Table, found: Roles, options: ReadOptions, path: Path, log: ReadLog
+    ) -> None:
+        self.table, self.found, self.options = table, found, options
+        self.path, self.log = path, log
+        name = found.confidence or "confidence"
+        self.confidence = ConfidenceColumn(name, options.percent is True, log)
+        self.parse: Callable[[str], Elicited] | None = None
+        kept = [(found.answer, "answer"), (found.gold, "gold")]
+        if keeps_text(table, path):
+            kept += [(found.text, "text"), (found.prompt, "prompt")]
+            if found.text is None:
+                kept += [
+                    (n, "text") for n in ("text", "response", "completion") if n in table.schema
+                ][:1]
+            self.locate = True
+        else:
+            kept, self.locate = [], False
+        if found.probs is not None:
+            kept += [(found.probs, "probs"), (found.target, "target_index")]
+        self.kept = {name: column for column, name in kept if column is not None}
+        self.kept.update({name: name for name in options.by})
+        self.hashed = found.prompt if found.prompt_id is None else None
+        if self.hashed is not None:
+            log.note(f"rows with the same {self.hashed!r} count as samples of one prompt")
+
+    def blocks(self) -> Iterator[Predictions]:
+        found = self.found
+        needed = [
+            found.confidence, found.label, found.probs, found.target, found.text, found.answer,
+            found.gold, found.prompt_id, found.weight, found.model, self.hashed,
+        ]  # fmt: skip
+        if not self.locate and found.text is None and found.gold is None:
+            needed.remove(found.answer)
+        names = list(dict.fromkeys([n for n in needed if n is not None] + list(self.kept.values())))
+        texts = {found.text, self.hashed, self.kept.get("text"), self.kept.get("prompt")} - {None}
+        empty = True
+        for columns, place in self.table.batches(names, TEXT_BATCH_ROWS if texts else BATCH_ROWS):
+            empty = False
+            block = self._block(columns, place)
+            if found.model is None:
+                yield block
+            else:
+                yield from by_model(block, columns[found.model])
+        if empty:
+            raise RecordError("expected at least one record, got a file of 0 rows", show(self.path))
+        self.confidence.finish(self.path)
+
+    def _block(self, columns: dict[str, Any], place: Place) -> Predictions:
+        found = self.found
+        answers: list[str | None] | None = None
+        if found.probs is not None and found.target is not None:
+            confidence, status, label = class_confidence(
+                columns[found.probs],
+                columns[found.target],
+                name=found.probs,
+                target_name=found.target,
+                logits=found.logits,
+                place=place,
+            )
+            source = PROVENANCES.index("computed")
+        elif found.confidence is not None:
+            confidence, status = self.confidence.convert(columns[found.confidence], place)
+            label, source = self._label(columns, place, None), 0
+        else:
+            confidence, status, answers = self._parsed(columns[found.text or ""])
+            label = self._label(columns, place, answers)
+            source = PROVENANCES.index("parsed")
+        provenance = np.full(len(status), source, np.int8)
+        if status.any():
+            provenance[status != 0] = _MISSING
+        return Predictions(
+            kind=found.kind,
+            confidence=confidence,
+            label=label,
+            status=status,
+            provenance=provenance,
+            model=self.path.stem,
+            prompt_id=self._prompt_id(columns),
+            weight=None
+            if found.weight is None
+            else weights(columns[found.weight], found.weight, place),
+            columns=self._kept(columns, place, answers, len(status)),
+        )
+
+    def _label(
+        self, columns: dict[str, Any], place: Place, answers: list[str | None] | None
+    ) -> FloatArray:
+        found = self.found
+        if found.label is not None:
+            return labels(columns[found.label], found.label, place)
+        if found.gold is None:
+            some = next(iter(columns.values()))
+            return np.full(len(some), np.nan)
+        if found.answer is not None:
+            answers = columns[found.answer].to_pylist()
+        if answers is None:
+            raise place.error(
+                "expected answers to compare with the right ones; name them: --answer"
+            )
+        grades = map(grade, answers, columns[found.gold].to_pylist())
+        return np.array([np.nan if g is None else g for g in grades], dtype=np.float64)
+
+    def _parsed(self, column: Any) -> tuple[FloatArray, StatusArray, list[str | None]]:
+        texts = [None if t is None else str(t) for t in decoded(column).to_pylist()]
+        if self.parse is None:
+            self.parse = self._parser(texts)
+        parse, nothing = self.parse, Elicited(None, None, "missing")
+        said = [nothing if text is None else parse(text) for text in texts]
+        confidence = np.array([np.nan if e.confidence is None else e.confidence for e in said])
+        status = np.array([_STATUS[e.status] for e in said], dtype=np.int8)
+        ok = int(np.count_nonzero(status == 0))
+        self.confidence.usable += ok
+        self.confidence.unusable += len(said) - ok
+        return confidence, status, [e.answer for e in said]
+
+    def _parser(self, texts: list[str | None]) -> Callable[[str], Elicited]:
+        options, column = self.options, self.found.text
+        if options.pattern is not None:
+            return elicitation.by_pattern(options.pattern, percent=options.percent is True)
+        detected = None
+        if options.elicitation is None:
+            detected = elicitation.detect(t for t in texts[:PEEK] if t is not None)
+        name = elicitation_name(options, detected)
+        if name is None:
+            raise RecordError(
+                f"{column}: expected texts with <confidence>0.8</confidence> or "
+                "<answer>37</answer>, got none in the first rows; say how to parse them with "
+                "--pattern, or name a column of confidences with --confidence",
+                show(self.path),
+            )
+        if options.elicitation is None:
+            self.log.note(f"parsed {column!r} as {name} ({elicitation.TABLE[name].description})")
+        return elicitation.TABLE[name].parse
+
+    def _prompt_id(self, columns: dict[str, Any]) -> Any:
+        if self.found.prompt_id is not None:
+            return as_strings(columns[self.found.prompt_id])
+        if self.hashed is None:
+            return None
+        keys: list[str | None] = [prompt_key(v) for v in columns[self.hashed].to_pylist()]
+        return pa.array(keys, pa.string())
+
+    def _kept(
+        self, columns: dict[str, Any], place: Place, answers: list[str | None] | None, n: int
+    ) -> pa.Table:
+        data: dict[str, Any] = {}
+        for name, column in self.kept.items():
+            values = columns[column]
+            data[name] = decoded(values) if is_text(values.type) else values
+        if answers is not None and "answer" not in data and self.locate:
+            data["answer"] = plain_column(answers)
+        if self.locate:
+            data["location"] = place.locations(n)
+        return pa.table(data)
+
+
+READER = Reader(
+    name="columns",
+    description="plain columns: confidences and truths, class probabilities, or raw text",
+    recognizes=_recognizes,
+    read=_read,
+)

@@ -1,0 +1,275 @@
+"""Which files belong to which model: files, folders and quoted globs as named groups of files."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from levelhead.errors import LevelheadError, RecordError
+from levelhead.readers._base import ReadLog
+from levelhead.readers._files import one_line, reading, show
+
+__all__ = ["Source", "resolve"]
+
+TABLES = (".parquet", ".pq", ".arrow", ".feather", ".ipc", ".jsonl", ".ndjson", ".csv", ".tsv")
+LOGS = (".eval", ".man", ".json")
+BESIDE = frozenset({"state.json", "dataset_info.json", "dataset_dict.json", "metrics.json"})
+"""Files that lie beside predictions and hold none."""
+
+DEEPEST = 4
+"""How many levels of folders are searched below the one that was named."""
+
+_SHARD = (
+    re.compile(r"^(?P<stem>.*?)[-_.]?(?P<i>[0-9]+)[-_.]of[-_.](?P<n>[0-9]+)(?P<rest>.*)$"),
+    re.compile(r"^(?P<stem>.*?)[-_.]?(?:part|shard|chunk)[-_.]?(?P<i>[0-9]+)(?P<rest>.*)$"),
+    re.compile(r"^(?P<stem>.*?)[-_.](?P<i>[0-9]+)[-_.](?P<n>[0-9]+)(?P<rest>)$"),
+)
+_TOO_GENERAL = frozenset({"", "data", "preds", "predictions", "pred", "train", "test", "validation",
+                          "val", "eval", "results", "output", "outputs", "samples"})  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """The files of one model.
+
+    Attributes:
+        name: the model's name.
+        files: its files, in the order in which they are read.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+
+
+@dataclasses.dataclass
+class _Group:
+    """Files that belong together, with names for them from the plainest to the most precise."""
+
+    files: list[Path]
+    names: tuple[str, ...]
+    total: int | None = None
+
+
+def resolve(
+    arguments: Iterable[str | os.PathLike[str]],
+    *,
+    name: str | None = None,
+    log: ReadLog | None = None,
+    is_known: Callable[[Path], bool] | None = None,
+) -> list[Source]:
+    """The models that the arguments name.
+
+    A folder is one model, named after it; shards of one set in one folder are one model; any other
+    file is a model of its own, named after it.
+
+    Args:
+        arguments: files, folders and globs.
+        name: puts all files together as one model of that name.
+        log: takes what was put together.
+        is_known: whether a reader knows a `.json` file found in a folder; all of them when left
+            out.
+
+    Returns:
+        One source for each model, in the order of the arguments.
+
+    Raises:
+        RecordError: a file or folder does not exist, cannot be read, or holds nothing to read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "base.jsonl")
+        >>> _ = path.write_text('{"confidence": 0.9, "correct": 1}')
+        >>> [source.name for source in resolve([path])]
+        ['base']
+    """
+    log = ReadLog() if log is None else log
+    loose: list[Path] = []
+    groups: list[_Group] = []
+    for argument in arguments:
+        for path in _expanded(argument):
+            if _is_folder(path):
+                groups += _shards(loose)
+                loose = []
+                groups += _folder(path, log, is_known or (lambda _: True))
+            else:
+                loose.append(path)
+    groups += _shards(loose)
+    groups = _without_repeats(groups, log)
+    if not groups:
+        raise RecordError("expected at least one file of predictions, got none; name one")
+    if name is not None:
+        return [Source(name, tuple(path for group in groups for path in group.files))]
+    for group in groups:
+        _announce(group, log)
+    return [Source(n, tuple(g.files)) for n, g in zip(_names(groups), groups, strict=True)]
+
+
+def _expanded(argument: str | os.PathLike[str]) -> list[Path]:
+    path = Path(argument)
+    text = os.fspath(argument)
+    if "\0" in text:
+        raise RecordError("expected a path, got one with a NUL byte; correct it", show(path))
+    with reading(path):
+        if os.path.lexists(path):
+            path.stat()
+            return [path]
+        if not glob.has_magic(text):
+            path.stat()
+    found = sorted(glob.glob(text, recursive=True), key=_natural)
+    if not found:
+        raise RecordError("expected files, no file matches this pattern; check it", show(path))
+    return [Path(one) for one in found]
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir()
+
+
+def _folder(path: Path, log: ReadLog, is_known: Callable[[Path], bool]) -> list[_Group]:
+    seen: set[str] = set()
+    groups = _search(path, 0, seen, log, is_known)
+    if not groups:
+        endings = ", ".join((*TABLES, *LOGS))
+        raise RecordError(
+            f"expected a folder with files of predictions ({endings}), found none; name a file",
+            show(path),
+        )
+    return groups
+
+
+def _search(
+    path: Path, depth: int, seen: set[str], log: ReadLog, is_known: Callable[[Path], bool]
+) -> list[_Group]:
+    """The folder's own files as one group; only where it has none, the folders in it."""
+    real = os.path.realpath(path)
+    if real in seen or depth > DEEPEST:
+        return []
+    seen.add(real)
+    with reading(path):
+        entries = sorted(os.scandir(path), key=lambda entry: _natural(entry.name))
+    visible = [entry for entry in entries if not entry.name.startswith((".", "_"))]
+    files = _listed_in_state(path)
+    if files is None:
+        files = [Path(entry.path) for entry in visible if entry.is_file()]
+        tables = [f for f in files if f.suffix.lower() in TABLES]
+        logs = [f for f in files if f.suffix.lower() in LOGS and f.name not in BESIDE]
+        files = tables or [f for f in logs if f.suffix != ".json" or _quietly(is_known, f)]
+    if files:
+        absolute = Path(os.path.abspath(path))
+        names = (absolute.name or "model", f"{absolute.parent.name}/{absolute.name}")
+        return [_Group(files, names, _total(files))]
+    groups: list[_Group] = []
+    for entry in visible:
+        if entry.is_dir():
+            groups += _search(Path(entry.path), depth + 1, seen, log, is_known)
+    return groups
+
+
+def _quietly(is_known: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return is_known(path)
+    except LevelheadError:
+        return False
+
+
+def _listed_in_state(path: Path) -> list[Path] | None:
+    """The data files of a folder that `datasets` saved, which its `state.json` lists."""
+    state = path / "state.json"
+    try:
+        listed = json.loads(state.read_bytes())["_data_files"]
+        return [path / str(one["filename"]) for one in listed] or None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _shards(files: Sequence[Path]) -> list[_Group]:
+    """Loose files by model: shards of one set together, every other file by itself."""
+    groups: dict[object, _Group] = {}
+    for path in files:
+        key, stem = _shard_key(path)
+        absolute = Path(os.path.abspath(path))
+        if key is None:
+            names = (path.stem, f"{absolute.parent.name}/{path.stem}", show(path))
+            groups[path, len(groups)] = _Group([path], names)
+            continue
+        folder = absolute.parent.name or "model"
+        general = stem.strip("-_. ").lower() in _TOO_GENERAL
+        first = folder if general else stem.strip("-_. ")
+        names = (first, f"{folder}/{first}", show(path))
+        groups.setdefault(key, _Group([], names)).files.append(path)
+    for group in groups.values():
+        group.files.sort(key=lambda path: _natural(path.name))
+        group.total = _total(group.files)
+    return list(groups.values())
+
+
+def _shard_key(path: Path) -> tuple[tuple[str, ...] | None, str]:
+    """What the shards of one set share, and their stem; no key for a file that is no shard."""
+    for i, pattern in enumerate(_SHARD):
+        match = pattern.match(path.stem)
+        if match is None:
+            continue
+        total = match.groupdict().get("n") or ""
+        if total and int(match["i"]) > int(total):
+            continue
+        folder = os.path.realpath(path.parent)
+        return (folder, str(i), match["stem"], total, match["rest"], path.suffix), match["stem"]
+    return None, path.stem
+
+
+def _total(files: Sequence[Path]) -> int | None:
+    """How many shards their names say there are, where all of them say the same."""
+    totals = {_shard_key(path)[0] for path in files}
+    if len(totals) != 1:
+        return None
+    key = totals.pop()
+    return int(key[3]) if key is not None and key[3] else None
+
+
+def _without_repeats(groups: list[_Group], log: ReadLog) -> list[_Group]:
+    seen: set[str] = set()
+    kept: list[_Group] = []
+    for group in groups:
+        fresh = []
+        for path in group.files:
+            real = os.path.realpath(path)
+            if real in seen:
+                log.warn(f"{show(path)} was named twice and is read once")
+            else:
+                seen.add(real)
+                fresh.append(path)
+        if fresh:
+            kept.append(dataclasses.replace(group, files=fresh))
+    return kept
+
+
+def _announce(group: _Group, log: ReadLog) -> None:
+    n = len(group.files)
+    first = show(group.files[0])
+    if n > 1:
+        log.note(f"{n} files ({first} to {group.files[-1].name}) are one model: {group.names[0]}")
+    if group.total is not None and n < group.total and group.total > 1:
+        log.warn(f"{first}: only {n} of {group.total} parts of this set were named")
+
+
+def _names(groups: list[_Group]) -> list[str]:
+    """The plainest names that tell the models apart."""
+    chosen = [0] * len(groups)
+    for _ in range(3):
+        names = [g.names[min(k, len(g.names) - 1)] for g, k in zip(groups, chosen, strict=True)]
+        clashes = {name for name in names if names.count(name) > 1}
+        if not clashes:
+            return [one_line(name) for name in names]
+        chosen = [k + (name in clashes) for k, name in zip(chosen, names, strict=True)]
+    return [one_line(f"{show(group.files[0])}#{i}") for i, group in enumerate(groups, start=1)]
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """A sorting key under which `preds-10-12` comes after `preds-2-12`."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(p)) if p.isdecimal() else (1, p) for p in parts]
