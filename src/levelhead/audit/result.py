@@ -39,7 +39,9 @@ class MetricRow:
     name: str  # e.g. "ece"
     label: str  # e.g. "Expected calibration error"
     group: str  # "calibration" | "overconfidence" | "scores" | "selective" | "trust"
-    reading: str  # "answer" | "event" | "top-label": which (confidence, correct) pair it was computed on
+    reading: (
+        str  # "answer" | "event" | "top-label": which (confidence, correct) pair it was computed on
+    )
     value: float | None
     low: float | None = None
     high: float | None = None
@@ -52,7 +54,9 @@ class MetricRow:
 class Verdict:
     """The answer in words: a label for machines, a headline and supporting sentences for people."""
 
-    label: str  # "overconfident" | "underconfident" | "miscalibrated" | "calibrated" | "inconclusive"
+    label: (
+        str  # "overconfident" | "underconfident" | "miscalibrated" | "calibrated" | "inconclusive"
+    )
     headline: str
     sentences: tuple[str, ...]
 
@@ -120,7 +124,8 @@ class SensitivityRow:
 
 @dataclasses.dataclass(frozen=True)
 class SliceRow:
-    """One value of one slice column; `damage` ranks them: the share of all wasted stakes it causes."""
+    """One value of one slice column; `damage` ranks them: its share of the
+    column's sum of n * |mean confidence - accuracy|."""
 
     column: str
     value: str
@@ -228,7 +233,14 @@ class AuditResult:
 
 
 def to_json(result: AuditResult) -> dict[str, Any]:
-    """The result as plain JSON types; NaN and infinities become None."""
+    """The result as plain JSON types; NaN and infinities become None.
+
+    Args:
+        result: what the audit found.
+
+    Returns:
+        Nested dicts and lists of strings, numbers, booleans and None.
+    """
     return _plain(dataclasses.asdict(result))
 
 

@@ -1,0 +1,1 @@
+"""Audit: predictions in, an honest verdict out (`summary`, `charts`, `report`, `gate`)."""

@@ -1,0 +1,334 @@
+"""From files to what an audit works on: rows while they fit in memory, tallies beyond that.
+
+Blocks are read once. While a model's rows fit (`MAX_ROWS`), they are kept with their prompts and
+slices. Beyond that they are folded into tallies by confidence, so memory stays bounded and every
+metric that is a sum over rows stays exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from levelhead._arrays import BoolArray, FloatArray, IntArray
+from levelhead.audit.result import ConfidentError
+from levelhead.errors import RecordError
+from levelhead.metrics.overconfidence import top_label
+from levelhead.metrics.tally import Tally
+from levelhead.readers import ReadLog, ReadOptions, Source, read
+from levelhead.records import ETA, STATUSES, Predictions, concat
+
+__all__ = ["MAX_ROWS", "ModelRecords", "Rows", "collect", "native_rows"]
+
+MAX_ROWS = 2_000_000
+"""Rows of one model that are kept in memory; more are tallied by confidence as they are read."""
+
+MAX_SLICE_VALUES = 200
+"""Values of a slice column that are told apart; the rest are counted together."""
+
+MAX_ERRORS = 20
+"""How many of the most confident errors are kept with their text."""
+
+MAX_TEXT = 20_000
+"""Characters of a text that the report carries; longer ones are cut in the middle and say so."""
+
+OTHER = "(other values)"
+_REFUSAL = STATUSES.index("refusal")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Arrays that metrics take: (N,) confidence, correct in [0, 1], weights or None, clusters or None."""
+
+    confidence: FloatArray
+    correct: FloatArray
+    weights: FloatArray | None = None
+    clusters: IntArray | None = None
+
+    def top_label(self) -> Rows:
+        """An event's rows read as claims: max(p, 1 - p) against being right, p = 0.5 counting half."""
+        confidence, correct = top_label(self.confidence, self.correct)
+        return dataclasses.replace(self, confidence=confidence, correct=correct)
+
+
+def native_rows(
+    predictions: Predictions, missing: Literal["assert", "drop", "zero"]
+) -> tuple[Rows, BoolArray]:
+    """The rows that are scored, a missing confidence counting as the convention says, and their mask.
+
+    Args:
+        predictions: one model's block.
+        missing: `assert`, `drop` or `zero` (see `Convention`).
+
+    Returns:
+        The scored rows in the block's own reading and the (N,) mask of the block's rows they are.
+    """
+    ok = predictions.status == 0
+    keep = ~np.isnan(predictions.label) & (predictions.status != _REFUSAL)
+    if missing == "drop":
+        keep &= ok
+    everything = bool(keep.all())
+    confidence, label = predictions.confidence, predictions.label
+    if missing != "drop" and not ok.all():
+        if missing == "zero":
+            stand_in = np.zeros(len(predictions))
+        elif predictions.kind == "answer":
+            stand_in = np.full(len(predictions), 1.0 - ETA)
+        else:
+            stand_in = np.where(label == 1.0, ETA, 1.0 - ETA)
+        confidence = np.where(ok, confidence, stand_in)
+    clusters = predictions.clusters
+    rows = Rows(
+        confidence=confidence if everything else confidence[keep],
+        correct=label if everything else label[keep],
+        weights=predictions.weight
+        if everything or predictions.weight is None
+        else predictions.weight[keep],
+        clusters=clusters if everything or clusters is None else clusters[keep],
+    )
+    return rows, keep
+
+
+class ModelRecords:
+    """What was read of one model: counts, the most confident errors, and rows or tallies."""
+
+    def __init__(
+        self, name: str, missing: Literal["assert", "drop", "zero"], by: Sequence[str]
+    ) -> None:
+        self.name, self.missing, self.by = name, missing, tuple(by)
+        self.files: list[str] = []
+        self.kind: Literal["answer", "event"] = "answer"
+        self.n_records = self.n_unlabelled = self.n_refusals = self.n_scored = 0
+        self.status_counts: dict[str, int] = {}
+        self.provenance_counts: dict[str, int] = {}
+        self.tally: Tally | None = None
+        self.tally_parsed: Tally | None = None
+        self.slice_tallies: dict[tuple[str, str], Tally] = {}
+        self._blocks: list[Predictions] = []
+        self._merged: Predictions | None = None
+        self._errors: list[tuple[float, int, ConfidentError]] = []
+        self._seen = 0
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the rows were folded into tallies."""
+        return self.tally is not None
+
+    @property
+    def predictions(self) -> Predictions:
+        """All rows; only where they were kept."""
+        if self._merged is None:
+            self._merged, self._blocks = concat(self._blocks), []
+        return self._merged
+
+    def add(self, block: Predictions, path: str, max_rows: int) -> None:
+        """Take in one block of this model."""
+        if self.n_records == 0:
+            self.kind = block.kind
+        elif block.kind != self.kind:
+            raise RecordError(
+                f"expected {self.kind} predictions of model {self.name!r} like the files before it, "
+                f"got {block.kind} predictions; audit the two kinds separately",
+                path,
+            )
+        if path not in self.files:
+            self.files.append(path)
+        self.n_records += len(block)
+        self.n_unlabelled += int(np.isnan(block.label).sum())
+        _add_counts(self.status_counts, block.status_counts())
+        _add_counts(self.provenance_counts, block.provenance_counts())
+        self.n_refusals = self.status_counts.get("refusal", 0)
+        self._keep_errors(block, path)
+        if self.tally is not None:
+            self._fold(block)
+            return
+        self._blocks.append(block)
+        if self.n_records > max_rows:
+            blocks, self._blocks = self._blocks, []
+            self.tally = Tally()
+            for kept in blocks:
+                self._fold(kept)
+
+    def rows(self, part: Literal["scored", "parsed"] = "scored") -> Rows:
+        """The scored rows, or only those whose confidence was parsed, in the kind's own reading."""
+        if self.tally is not None:
+            tally = self.tally_parsed if part == "parsed" and self.tally_parsed else self.tally
+            return Rows(*tally.arrays())
+        return native_rows(self.predictions, "drop" if part == "parsed" else self.missing)[0]
+
+    def slices(self) -> Iterator[tuple[str, str, Rows]]:
+        """(column, value, rows) of every slice."""
+        for (column, value), tally in self.slice_tallies.items():
+            yield column, value, Rows(*tally.arrays())
+        if self.streamed or not self.by:
+            return
+        rows, keep = native_rows(self.predictions, self.missing)
+        for column in self.by:
+            values = _slice_values(self.predictions, column)[keep]
+            names, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+            largest = np.argsort(-counts, kind="stable")
+            for i in largest[:MAX_SLICE_VALUES]:
+                yield column, str(names[i]), _where(rows, codes == i)
+            if len(names) > MAX_SLICE_VALUES:
+                yield column, OTHER, _where(rows, np.isin(codes, largest[MAX_SLICE_VALUES:]))
+
+    @property
+    def confident_errors(self) -> list[ConfidentError]:
+        """The errors with the highest confidence, most confident first, earliest first among equals."""
+        return [error for _, _, error in sorted(self._errors, key=lambda e: (-e[0], -e[1]))]
+
+    def _fold(self, block: Predictions) -> None:
+        rows, keep = native_rows(block, self.missing)
+        assert self.tally is not None  # set before the first block is folded
+        if rows.confidence.size:
+            self.tally.update(rows.confidence, rows.correct, weights=rows.weights)
+        if block.status.any() or self.tally_parsed is not None:
+            if self.tally_parsed is None:
+                self.tally_parsed = Tally()
+            parsed = native_rows(block, "drop")[0]
+            if parsed.confidence.size:
+                self.tally_parsed.update(parsed.confidence, parsed.correct, weights=parsed.weights)
+        for column in self.by:
+            values = _slice_values(block, column)[keep]
+            names, codes = np.unique(values, return_inverse=True)
+            for i, name in enumerate(names):
+                key = (column, str(name))
+                if key not in self.slice_tallies and len(self.slice_tallies) >= MAX_SLICE_VALUES:
+                    key = (column, OTHER)
+                part = _where(rows, codes == i)
+                tally = self.slice_tallies.setdefault(key, Tally())
+                tally.update(part.confidence, part.correct, weights=part.weights)
+
+    def _keep_errors(self, block: Predictions, path: str) -> None:
+        event = block.kind == "event"
+        claim = np.maximum(block.confidence, 1.0 - block.confidence) if event else block.confidence
+        if event:
+            right = np.where(block.confidence > 0.5, block.label, 1.0 - block.label)
+            right[block.confidence == 0.5] = 1.0  # a coin flip is no confident error
+        else:
+            right = block.label
+        wrong = np.flatnonzero((right == 0.0) & (block.status == 0))
+        if len(self._errors) == MAX_ERRORS:
+            wrong = wrong[claim[wrong] > self._errors[0][0]]
+        best = wrong[np.argsort(-claim[wrong], kind="stable")[:MAX_ERRORS]]
+        for i in best:
+            entry = (float(claim[i]), -(self._seen + int(i)))
+            if len(self._errors) == MAX_ERRORS and entry <= self._errors[0][:2]:
+                continue
+            item = (*entry, _confident_error(block, int(i), path, self._seen))
+            if len(self._errors) < MAX_ERRORS:
+                heapq.heappush(self._errors, item)
+            else:
+                heapq.heapreplace(self._errors, item)
+        self._seen += len(block)
+
+
+def collect(
+    sources: Iterable[Source],
+    options: ReadOptions,
+    log: ReadLog,
+    *,
+    missing: Literal["assert", "drop", "zero"],
+    max_rows: int | None = None,
+    on_block: Callable[[int], None] | None = None,
+) -> dict[str, ModelRecords]:
+    """Read every source; Ctrl-C ends the reading early and keeps what was read, with a warning.
+
+    Args:
+        sources: named groups of files, one per model.
+        options: what the user says about the files.
+        log: takes what the readers decided and found odd.
+        missing: how a record without a confidence counts.
+        max_rows: rows of a model beyond which it is tallied instead of kept; `MAX_ROWS` unless given.
+        on_block: called with the number of rows of each block that was read.
+
+    Returns:
+        What was read, by model, in order of appearance.
+
+    Raises:
+        RecordError: a file cannot be read, or answers and events are mixed in one model.
+    """
+    models: dict[str, ModelRecords] = {}
+    sources = list(sources)
+    limit = MAX_ROWS if max_rows is None else max_rows
+    try:
+        for source in sources:
+            for path in source.files:
+                for block in read([path], options, log):
+                    name = _model_name(source, Path(path), block.model, alone=len(sources) == 1)
+                    model = models.setdefault(name, ModelRecords(name, missing, options.by))
+                    model.add(block, str(path), limit)
+                    if on_block is not None:
+                        on_block(len(block))
+    except KeyboardInterrupt:
+        if not models:
+            raise
+        read_rows = sum(m.n_records for m in models.values())
+        log.warn(f"interrupted: this covers the first {read_rows:,} records only")
+    return models
+
+
+def _model_name(source: Source, path: Path, block_model: str, *, alone: bool) -> str:
+    if block_model in (path.stem, path.name, source.name, "model", ""):
+        return source.name
+    return block_model if alone else f"{source.name}/{block_model}"
+
+
+def _slice_values(block: Predictions, column: str) -> Any:
+    if column not in block.columns.column_names:
+        found = ", ".join(block.columns.column_names) or "none"
+        raise RecordError(
+            f"--by {column}: expected a column of that name, the columns kept are: {found}"
+        )
+    values = block.columns[column].to_pylist()
+    return np.array(["(missing)" if v is None else str(v) for v in values], dtype=object).astype(
+        str
+    )
+
+
+def _where(rows: Rows, mask: BoolArray) -> Rows:
+    return Rows(
+        rows.confidence[mask],
+        rows.correct[mask],
+        None if rows.weights is None else rows.weights[mask],
+        None if rows.clusters is None else rows.clusters[mask],
+    )
+
+
+def _confident_error(block: Predictions, i: int, path: str, offset: int) -> ConfidentError:
+    record = block.row(i)
+    columns = record.columns
+    confidence = float(record.confidence or 0.0)
+    if block.kind == "event":
+        said = f"{confidence:.0%} chance"
+        truth = "it happened" if record.outcome else "it did not happen"
+        confidence = max(confidence, 1.0 - confidence)
+    else:
+        said = str(columns.get("answer") or "")
+        truth = str(columns.get("gold") if columns.get("gold") is not None else "")
+    return ConfidentError(
+        confidence=confidence,
+        said=_cut(said),
+        truth=_cut(truth),
+        prompt_id="" if record.prompt_id is None else _cut(record.prompt_id),
+        location=str(columns.get("location") or f"{path}:{offset + i + 1}"),
+        prompt=_cut(str(columns.get("prompt") or "")),
+        text=_cut(str(columns.get("text") or "")),
+    )
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_TEXT:
+        return text
+    half = MAX_TEXT // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters left out ...]\n{text[-half:]}"
+
+
+def _add_counts(total: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        total[name] = total.get(name, 0) + count

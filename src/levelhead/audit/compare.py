@@ -1,0 +1,242 @@
+"""Two models on the same items: what changed, with paired intervals and permutation p-values."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+
+from levelhead._arrays import IntArray
+from levelhead.audit.collect import ModelRecords, Rows, native_rows
+from levelhead.audit.convention import Convention
+from levelhead.audit.result import Comparison, ComparisonRow
+from levelhead.audit.verdict import percent
+from levelhead.errors import InvalidInputError
+from levelhead.metrics import TABLE
+from levelhead.metrics.intervals import PairedDifference, paired_differences
+
+__all__ = ["COMPARED", "METRICS", "RESAMPLED_AS", "Pairing", "compare", "pair"]
+
+METRICS = {metric.name: metric for metric in TABLE}
+"""Metrics by name."""
+
+COMPARED = (
+    "ece", "overconfidence", "brier", "nll", "accuracy", "mean_confidence", "confidence_on_errors",
+    "errors_at_90", "auroc", "aurc", "trust",
+)  # fmt: skip
+"""What is compared, in the order of the table."""
+
+RESAMPLED_AS = {"errors_at_90": "errors_at_least@0.9", "errors_at_99": "errors_at_least@0.99"}
+"""Metrics whose name in the bootstrap carries a parameter."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairing:
+    """The rows of two models on the items that both have, with common cluster codes."""
+
+    model: Rows
+    baseline: Rows
+    model_clusters: IntArray
+    baseline_clusters: IntArray
+    n_clusters: int
+    paired_by: str
+
+
+def pair(model: ModelRecords, baseline: ModelRecords) -> Pairing:
+    """Match two models' scored records by prompt, or row by row where no prompts are named.
+
+    Args:
+        model: the model under test.
+        baseline: what it is compared with.
+
+    Returns:
+        The matched rows; all samples of a prompt form one cluster.
+
+    Raises:
+        InvalidInputError: the records cannot be matched: other kinds, no common prompts, streamed
+            files, or no prompt ids and different labels row by row.
+    """
+    names = f"{model.name!r} and {baseline.name!r}"
+    if model.kind != baseline.kind:
+        raise InvalidInputError(f"comparison of {names}: one holds answers, the other events")
+    if model.streamed or baseline.streamed:
+        raise InvalidInputError(
+            f"comparison of {names}: expected files whose rows fit in memory; "
+            "compare a sample of the same prompts"
+        )
+    a, keep_a = native_rows(model.predictions, model.missing)
+    b, keep_b = native_rows(baseline.predictions, baseline.missing)
+    ids_a, ids_b = model.predictions.prompt_id, baseline.predictions.prompt_id
+    if ids_a is not None and ids_b is not None:
+        codes_a, codes_b = _common_codes(_kept(ids_a, keep_a), _kept(ids_b, keep_b))
+        if not (codes_a >= 0).any():
+            raise InvalidInputError(
+                f"comparison of {names}: expected prompts that both have, got none in common; "
+                "name the column of prompt ids with --prompt-id"
+            )
+        by = "prompt"
+    else:
+        if len(a.correct) != len(b.correct):
+            raise InvalidInputError(
+                f"comparison of {names}: without prompt ids the rows must be the same in number, got "
+                f"{len(a.correct):,} and {len(b.correct):,}; name a column with --prompt-id"
+            )
+        if model.kind == "event" and not np.array_equal(a.correct, b.correct):
+            raise InvalidInputError(
+                f"comparison of {names}: without prompt ids the rows must be in the same order, but "
+                "their outcomes differ; name a column with --prompt-id"
+            )
+        codes_a = codes_b = np.arange(len(a.correct), dtype=np.int64)
+        by = "row order"
+    return _restrict(a, b, codes_a, codes_b, by)
+
+
+def compare(
+    model: ModelRecords,
+    baseline: ModelRecords,
+    convention: Convention,
+    *,
+    n_boot: int,
+    level: float,
+    seed: int,
+) -> Comparison:
+    """The paired comparison of a model with the baseline.
+
+    Args:
+        model: the model under test.
+        baseline: what it is compared with.
+        convention: how the ECE is binned.
+        n_boot: bootstrap replicates and permutations.
+        level: of the intervals, in (0, 1).
+        seed: of the random numbers.
+
+    Returns:
+        One row per metric in `COMPARED`, and the outcome in a sentence.
+
+    Raises:
+        InvalidInputError: the two cannot be paired.
+    """
+    pairing = pair(model, baseline)
+    event = model.kind == "event"
+    found: dict[str, PairedDifference] = {}
+    readings = ("event", "top-label") if event else ("answer",)
+    for reading in readings:
+        top = reading == "top-label"
+        names = [n for n in COMPARED if not event or METRICS[n].event_reading == reading]
+        a = pairing.model.top_label() if top else pairing.model
+        b = pairing.baseline.top_label() if top else pairing.baseline
+        resampled = [RESAMPLED_AS.get(n, n) for n in names]
+        differences = paired_differences(
+            a.confidence,
+            a.correct,
+            b.confidence,
+            b.correct,
+            resampled,
+            clusters_a=pairing.model_clusters,
+            clusters_b=pairing.baseline_clusters,
+            weights_a=a.weights,
+            weights_b=b.weights,
+            **convention.binning,
+            n_boot=n_boot,
+            n_permutations=n_boot,
+            level=level,
+            seed=seed,
+        )
+        found |= {name: differences[key] for name, key in zip(names, resampled, strict=True)}
+    rows = [_row(name, found[name]) for name in COMPARED]
+    return Comparison(
+        model=model.name,
+        baseline=baseline.name,
+        n_pairs=len(pairing.model.confidence),
+        n_prompts=pairing.n_clusters,
+        paired_by=pairing.paired_by,
+        rows=rows,
+        sentence=_sentence(model.name, baseline.name, {row.name: row for row in rows}),
+    )
+
+
+def _row(name: str, d: PairedDifference) -> ComparisonRow:
+    metric = METRICS[name]
+    low, high = _finite(d.low), _finite(d.high)
+    worse: bool | None = None
+    if metric.better is not None and low is not None and high is not None:
+        sign = 1.0 if metric.better == "lower" else -1.0
+        ends = sorted((sign * low, sign * high))
+        worse = True if ends[0] > 0 else False if ends[1] < 0 else None
+    return ComparisonRow(
+        name=name,
+        label=metric.label,
+        better=metric.better,
+        model_value=_finite(d.value_a),
+        baseline_value=_finite(d.value_b),
+        difference=_finite(d.difference),
+        low=low,
+        high=high,
+        p_value=_finite(d.p_value),
+        worse=worse,
+    )
+
+
+def _sentence(model: str, baseline: str, rows: dict[str, ComparisonRow]) -> str:
+    """What the comparison says about calibration; the worse of the two is named first."""
+    ece, says, right = rows["ece"], rows["mean_confidence"], rows["accuracy"]
+    if ece.difference is None or ece.low is None or ece.high is None:
+        return f"{model} and {baseline} cannot be compared: the ECE of one is undefined."
+    ends = sorted((abs(ece.low), abs(ece.high)))
+    sides = [
+        (model, says.model_value, right.model_value),
+        (baseline, says.baseline_value, right.baseline_value),
+    ]
+    if ece.worse is None:
+        head = (
+            f"{model} and {baseline} do not differ clearly in calibration "
+            f"(ECE {ece.difference:+.3f} [{ece.low:+.3f}, {ece.high:+.3f}])"
+        )
+    else:
+        sides = sides if ece.worse else sides[::-1]
+        head = (
+            f"{sides[0][0]} is worse calibrated than {sides[1][0]}: its ECE is "
+            f"{abs(ece.difference):.3f} [{ends[0]:.3f}, {ends[1]:.3f}] higher"
+        )
+    each = [
+        f"{name} says {percent(s)} and is right {percent(r)} of the time" for name, s, r in sides
+    ]
+    return f"{head}. {'; '.join(each)}."
+
+
+def _kept(ids: pa.Array | pa.ChunkedArray, keep: np.ndarray) -> pa.Array | pa.ChunkedArray:
+    return ids if keep.all() else ids.filter(pa.array(keep))
+
+
+def _common_codes(
+    a: pa.Array | pa.ChunkedArray, b: pa.Array | pa.ChunkedArray
+) -> tuple[IntArray, IntArray]:
+    """Codes of the ids; -1 where the other side does not have the id, or the id is null."""
+    chunks = [
+        c for ids in (a, b) for c in (ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids])
+    ]
+    encoded = pa.chunked_array(chunks).combine_chunks().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    codes_a, codes_b = codes[: len(a)], codes[len(a) :]
+    shared = np.intersect1d(codes_a, codes_b)
+    return np.where(np.isin(codes_a, shared), codes_a, -1), np.where(
+        np.isin(codes_b, shared), codes_b, -1
+    )
+
+
+def _restrict(a: Rows, b: Rows, codes_a: IntArray, codes_b: IntArray, by: str) -> Pairing:
+    keep_a, keep_b = codes_a >= 0, codes_b >= 0
+    both = np.concatenate([codes_a[keep_a], codes_b[keep_b]])
+    distinct, codes = np.unique(both, return_inverse=True)
+    split = int(keep_a.sum())
+
+    def cut(rows: Rows, keep: np.ndarray) -> Rows:
+        weights = None if rows.weights is None else rows.weights[keep]
+        return Rows(rows.confidence[keep], rows.correct[keep], weights)
+
+    return Pairing(cut(a, keep_a), cut(b, keep_b), codes[:split], codes[split:], len(distinct), by)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,127 @@
+"""Data warnings: what a reader of the numbers has to know about the records behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from levelhead.audit.collect import MAX_SLICE_VALUES, ModelRecords
+from levelhead.audit.convention import CONVENTIONS, Convention
+from levelhead.audit.result import ModelAudit
+from levelhead.audit.verdict import TOO_FEW
+from levelhead.metrics.binned import ece
+
+__all__ = ["nothing_to_score", "warnings_about"]
+
+FEW_PER_BIN = 10
+"""A bin with fewer records than this is called thin."""
+
+MATTERS = 0.002
+"""A difference in ECE between conventions from which it is worth a sentence."""
+
+
+def warnings_about(summary: ModelAudit, records: ModelRecords, convention: Convention) -> list[str]:
+    """Warnings about one model's data.
+
+    Args:
+        summary: the audit of the model.
+        records: what was read of it.
+        convention: what the audit followed.
+
+    Returns:
+        Sentences, the most important first.
+    """
+    out = []
+    unread = {k: v for k, v in summary.status_counts.items() if k != "ok"}
+    if unread:
+        what = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in sorted(unread.items()))
+        how = {
+            "assert": "each counts as a claim of certainty (0.99); "
+            "the column 'parsed only' leaves them out",
+            "drop": "they are left out of the metrics, as this convention does",
+            "zero": "each counts as confidence 0, as this convention does, "
+            "which gives a wrong answer a perfect score",
+        }[convention.missing]
+        share = sum(unread.values()) / summary.n_records
+        out.append(f"{what} of {summary.n_records:,} confidences ({share:.1%}): {how}.")
+    fallback = summary.provenance_counts.get("fallback", 0)
+    if fallback:
+        out.append(
+            f"{fallback:,} confidences are another tool's stand-in for a missing one, not statements."
+        )
+    if summary.n_unlabelled:
+        out.append(
+            f"{summary.n_unlabelled:,} of {summary.n_records:,} records have no label and cannot be "
+            "scored."
+        )
+    thin = sum(1 for k in summary.reliability.count if k < FEW_PER_BIN)
+    if thin:
+        out.append(
+            f"{thin} of {len(summary.reliability.count)} bins hold fewer than {FEW_PER_BIN} records."
+        )
+    if summary.n_scored < TOO_FEW:
+        out.append(f"only {summary.n_scored} scored records: every number here is a rough guess.")
+    if summary.metric("auroc").value is None:
+        out.append("all records have the same label: AUROC and Brier skill are undefined.")
+    if records.tally is not None and not records.tally.exact:
+        out.append(
+            "too many records for memory: rank metrics treat confidences closer than "
+            f"{records.tally.resolution:.1g} as ties, and no prompt clusters were formed."
+        )
+    elif records.streamed:
+        out.append("too many records for memory: no prompt clusters were formed.")
+    if len(records.by) and len(summary.slices) >= MAX_SLICE_VALUES:
+        out.append(f"only the {MAX_SLICE_VALUES} largest slices are told apart.")
+    out.extend(_convention_sentences(summary, records, convention))
+    return out
+
+
+def _convention_sentences(
+    summary: ModelAudit, records: ModelRecords, convention: Convention
+) -> list[str]:
+    """Where another convention would say something else, and by how much."""
+    here = summary.metric("ece").value
+    if here is None or (records.tally is not None and not records.tally.exact):
+        return []
+    out = []
+    raw = records.rows("parsed") if convention.missing == "zero" else records.rows()
+    edge = (
+        np.abs(raw.confidence * convention.n_bins - np.round(raw.confidence * convention.n_bins))
+        < 1e-9
+    )
+    weights = np.ones(edge.size) if raw.weights is None else raw.weights
+    share = float(np.average(edge, weights=weights)) if edge.size else 0.0
+    for other in CONVENTIONS.values():
+        if other.name == convention.name or other.closed == convention.closed:
+            continue
+        there = ece(raw.confidence, raw.correct, weights=raw.weights, **other.binning)
+        if abs(there - here) >= MATTERS:
+            out.append(
+                f"the binning convention matters here: ECE is {here:.4f} with {convention.n_bins} "
+                f"{convention.closed}-closed bins ({convention.name}) and {there:.4f} with "
+                f"{other.n_bins} {other.closed}-closed bins ({other.name}), because {share:.0%} of the "
+                "confidences lie on bin edges; see the sensitivity table."
+            )
+            break
+    return out
+
+
+def nothing_to_score(records: ModelRecords) -> str:
+    """Why a model has no record that can be scored, and what to do.
+
+    Args:
+        records: what was read of it.
+
+    Returns:
+        A sentence.
+    """
+    if records.n_records == 0:
+        return f"{records.name}: expected at least one record, got none"
+    if records.n_unlabelled == records.n_records:
+        return (
+            f"{records.name}: none of {records.n_records:,} records has a label; name the column with "
+            "--correct or --outcome, or give a file with --labels"
+        )
+    return (
+        f"{records.name}: none of {records.n_records:,} records can be scored "
+        f"(statuses: {records.status_counts}); check --confidence or --elicitation"
+    )

@@ -1,0 +1,491 @@
+"""The report: one HTML file that needs nothing else, and the JSON beside it.
+
+The template escapes everything that it prints; only the drawn charts are passed as markup. Texts
+that come from files are cleaned of control characters first, and a missing number prints as
+"undefined".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from levelhead.audit import charts
+from levelhead.audit.result import AuditResult, MetricRow, ModelAudit
+from levelhead.audit.verdict import percent
+from levelhead.audit.write import json_text, write_text
+from levelhead.records import ETA
+
+__all__ = ["EXPLANATIONS", "render_html", "write_json", "write_report"]
+
+GROUPS = {
+    "calibration": "Calibration",
+    "overconfidence": "Overconfidence",
+    "scores": "Scores",
+    "selective": "Selective prediction",
+    "trust": "Trust",
+}
+
+READINGS = {
+    "answer": "confidence in its own answer",
+    "event": "a probability of the event, against whether it happened",
+    "top-label": "a claim of the likelier outcome, against whether that was right",
+}
+
+VERDICTS = {
+    "overconfident": ("▲", "over"),
+    "underconfident": ("▼", "under"),
+    "miscalibrated": ("◆", "plain"),
+    "calibrated": ("●", "plain"),
+    "inconclusive": ("○", "plain"),
+}
+"""Symbol and color role of each verdict; the words come with the verdict."""
+
+EXPLANATIONS = {
+    "ece": (
+        "Records are sorted into bins by stated confidence; in each bin the average confidence is "
+        "compared with the share that was right. This is the average distance. 0 is perfect; "
+        "chance alone makes it a little more than 0."
+    ),
+    "over_ece": "The part of the calibration error from bins that promise more than they keep.",
+    "under_ece": "The part of the calibration error from bins that keep more than they promise.",
+    "mce": "The distance in the worst bin. It is noisy where that bin is small.",
+    "smooth_ece": (
+        "A calibration error without bins: neighboring confidences are averaged smoothly, so it "
+        "does not jump when a bin edge moves."
+    ),
+    "ks_error": (
+        "The largest running total of confidence minus correctness when records are sorted by "
+        "confidence. It needs no bins either."
+    ),
+    "mean_confidence": "What the model claims to be right about, on average.",
+    "accuracy": "The share of records that were right. A coin flip (50% on an event) counts half.",
+    "overconfidence": (
+        "Average confidence minus accuracy. Above 0 it claims too much, below 0 too little. "
+        "Errors in both directions cancel here, and do not in the calibration error."
+    ),
+    "confidence_on_errors": (
+        "How sure it sounds when it is wrong. Lower is better, because the reader gets a warning."
+    ),
+    "errors_at_90": "Of all errors, the share stated with a confidence of 90% or more.",
+    "errors_at_99": "Of all errors, the share stated with a confidence of 99% or more.",
+    "confident_error_rate": "Of all records, the share that is wrong and stated at 90% or more.",
+    "brier": (
+        "The mean squared distance between confidence and what happened. It rewards knowing which "
+        "records are right as well as honest confidence. Always saying 50% scores 0.25."
+    ),
+    "brier_skill": (
+        "How much better the Brier score is than always stating the overall accuracy: 1 is "
+        "perfect, 0 is no better, below 0 is worse."
+    ),
+    "nll": (
+        "Mean negative logarithm of the probability given to what happened. It punishes confident "
+        "errors hard; confidences are limited to 1%–99% first, so that one error cannot cost "
+        "infinity."
+    ),
+    "corp_miscalibration": (
+        "The part of the Brier score that the best monotone recalibration would remove."
+    ),
+    "corp_discrimination": (
+        "How much the confidences, once recalibrated, improve on always stating the overall rate."
+    ),
+    "auroc": (
+        "The chance that a right record was stated with more confidence than a wrong one. 0.5 is "
+        "no better than chance, 1 is perfect. It does not ask whether the level is honest."
+    ),
+    "aurc": (
+        "The error rate averaged over all shares of records that could be answered, most "
+        "confident first."
+    ),
+    "e_aurc": "The same, beyond what a perfect ordering with this accuracy would have.",
+    "accuracy_at_coverage": "Accuracy on the most confident 80% of the records.",
+    "coverage_at_risk": (
+        "The largest share of records that can be answered, most confident first, with at most 5% "
+        "of them wrong."
+    ),
+    "trust": (
+        "The average gain of a person who acts on the confidence: a right answer is worth 1, a "
+        "wrong one costs more the higher the stakes, silence is worth 0. Averaged over stakes "
+        "from 50% up. 1 is perfect; below 0, never asking would have been better."
+    ),
+}
+"""What each metric means, for a reader who has never met it."""
+
+SENSITIVITY_ROWS = (
+    ("width", "right", "equal width, right edge in"),
+    ("width", "left", "equal width, left edge in"),
+    ("mass", "right", "equal mass"),
+    ("mass", "left", "equal mass, left edge in"),
+)
+
+SHOWN_ERRORS, SHOWN_SLICES, PREVIEW = 5, 12, 320
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One model as the template sees it."""
+
+    audit: ModelAudit
+    name: str
+    id: str
+    symbol: str
+    role: str
+    title: str
+    lead: str
+    records: list[str]
+    rows: dict[str, MetricRow]
+    reliability: Markup
+    histogram: Markup
+    color: str
+    sensitivity: list[tuple[str, list[tuple[int, float | None, bool]]]]
+
+
+def render_html(result: AuditResult) -> str:
+    """The report as one HTML document without scripts and without anything to load.
+
+    Args:
+        result: what the audit found.
+
+    Returns:
+        The document; the same result gives the same text.
+
+    Example:
+        >>> empty = AuditResult([], [], {}, 0.95, 1000, 0, "2026-01-01", "1.0", ["no data"])
+        >>> "no data" in render_html(empty)
+        True
+    """
+    sections = _sections(result)
+    named = {section.name: section.audit for section in sections}
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        result=result,
+        models=sections,
+        risk_coverage=_chart(
+            charts.risk_coverage_plot({n: m.risk_coverage for n, m in named.items()}),
+            "risk",
+            "Error rate among the answered over the share answered. " + _ends(sections, _risk_end),
+        ),
+        trust=_chart(
+            charts.trust_plot({n: m.trust_curve for n, m in named.items()}),
+            "trust",
+            "Trustworthiness over the stakes floor. " + _ends(sections, _trust_end),
+        ),
+        metric_rows=_metric_rows(sections),
+        groups=GROUPS,
+        explanations=EXPLANATIONS,
+        strip_end=_strip_end(sections),
+        bins=sorted({s.n_bins for m in result.models for s in m.sensitivity}),
+        warnings=_warnings(sections),
+        shown_errors=SHOWN_ERRORS,
+        shown_slices=SHOWN_SLICES,
+        preview=PREVIEW,
+        used_readings=sorted({r.reading for m in result.models for r in m.metrics}),
+        any_parsed=any(r.parsed is not None for m in result.models for r in m.metrics),
+        names_cut=any(len(section.name) > charts.MAX_NAME for section in sections),
+        any_slices=any(m.slices for m in result.models),
+        any_errors=any(m.confident_errors for m in result.models),
+    )
+
+
+def write_report(result: AuditResult, path: str | Path) -> None:
+    """Write the report; the file appears whole or not at all.
+
+    Args:
+        result: what the audit found.
+        path: where to; its folder must exist.
+
+    Raises:
+        RecordError: the folder does not exist or cannot be written to, or `path` is a folder.
+    """
+    write_text(Path(path), render_html(result))
+
+
+def write_json(result: AuditResult, path: str | Path) -> None:
+    """Write the numbers as JSON; the file appears whole or not at all.
+
+    Args:
+        result: what the audit found.
+        path: where to; its folder must exist.
+
+    Raises:
+        RecordError: the folder does not exist or cannot be written to, or `path` is a folder.
+    """
+    write_text(Path(path), json_text(result))
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("levelhead.audit"),
+        autoescape=True,
+        finalize=_printable,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Any] = {
+        "num": _number,
+        "signed": _signed,
+        "interval": _interval,
+        "count": _count,
+        "share": _share,
+        "p": _p_value,
+        "cut": _cut,
+    }
+    environment.filters.update(filters)
+    names: dict[str, Any] = {"position": _position, "readings": READINGS}
+    environment.globals.update(names)
+    return environment
+
+
+def _sections(result: AuditResult) -> list[Section]:
+    out: list[Section] = []
+    used: set[str] = set()
+    for i, model in enumerate(result.models):
+        name, k = model.name, 2
+        while name in used:
+            name, k = f"{model.name} ({k})", k + 1
+        used.add(name)
+        symbol, role = VERDICTS.get(model.verdict.label, ("○", "plain"))
+        title, _, lead = model.verdict.headline.partition(": ")
+        rows = {row.name: row for row in model.metrics}
+        reliability, histogram = _model_charts(model, name, i, len(result.models) > 1)
+        out.append(
+            Section(
+                audit=model,
+                name=name,
+                id=f"model-{i + 1}",
+                symbol=symbol,
+                role=role,
+                title=title,
+                lead=lead[:1].upper() + lead[1:],
+                records=_record_sentences(model, result.convention),
+                rows=rows,
+                reliability=reliability,
+                histogram=histogram,
+                color=f"series-{i % 6 + 1}",
+                sensitivity=_sensitivity(model, result.convention),
+            )
+        )
+    return out
+
+
+def _model_charts(model: ModelAudit, name: str, i: int, many: bool) -> tuple[Markup, Markup]:
+    curve = model.reliability
+    bins = "; ".join(
+        f"{percent(says)} stated, {percent(right)} {curve.label} ({_count(n)})"
+        for says, right, n in zip(curve.confidence, curve.accuracy, curve.count, strict=True)
+    )
+    reliability = charts.reliability_diagram(curve)
+    total = sum(curve.count)
+    says = right = None
+    if total > 0:
+        says = sum(n * c for n, c in zip(curve.count, curve.confidence, strict=True)) / total
+        right = sum(n * a for n, a in zip(curve.count, curve.accuracy, strict=True)) / total
+    histogram = charts.confidence_histogram(
+        model.histogram,
+        kind=model.kind,
+        mean_confidence=says,
+        accuracy=right,
+        height=charts.LOW if many else charts.SQUARE,
+    )
+    summary = f"Average {percent(says)}, {curve.label} {percent(right)}."
+    return (
+        _chart(reliability, f"reliability-{i}", f"Reliability diagram of {name}. {bins}."),
+        _chart(histogram, f"histogram-{i}", f"Histogram of the confidences of {name}. {summary}"),
+    )
+
+
+def _chart(axes: Any, prefix: str, label: str) -> Markup:
+    return Markup(charts.to_svg(axes.figure, prefix=prefix, label=_clean(label)))
+
+
+def _ends(sections: Sequence[Section], end: Any) -> str:
+    return "; ".join(f"{s.name}: {end(s.audit)}" for s in sections)
+
+
+def _risk_end(model: ModelAudit) -> str:
+    risk = model.risk_coverage.risk
+    return f"{percent(risk[-1])} wrong when all are answered" if risk else "undefined"
+
+
+def _trust_end(model: ModelAudit) -> str:
+    curve = model.trust_curve
+    if not curve.t0:
+        return "undefined"
+    first, last = _number(curve.trust[0]), _number(curve.trust[-1])
+    return f"{first} at {curve.t0[0]:g}, {last} at {curve.t0[-1]:g}"
+
+
+def _metric_rows(sections: Sequence[Section]) -> dict[str, list[MetricRow]]:
+    """By group, one row for each metric that any model has."""
+    out: dict[str, list[MetricRow]] = {group: [] for group in GROUPS}
+    seen: set[str] = set()
+    for section in sections:
+        for row in section.audit.metrics:
+            if row.name not in seen:
+                seen.add(row.name)
+                out.setdefault(row.group, []).append(row)
+    return {group: rows for group, rows in out.items() if rows}
+
+
+def _strip_end(sections: Sequence[Section]) -> float:
+    """The right end of the scale on which the ECE is set beside what chance gives."""
+    values = [0.02]
+    for section in sections:
+        row, null = section.rows.get("ece"), section.audit.null
+        values += [v for v in (row.value, row.high) if v is not None] if row else []
+        values += [null.quantile_95] if null else []
+    step = 0.05 if max(values) > 0.1 else 0.01
+    return min(1.0, step * math.ceil(1.05 * max(values) / step))
+
+
+def _sensitivity(
+    model: ModelAudit, convention: dict[str, Any]
+) -> list[tuple[str, list[tuple[int, float | None, bool]]]]:
+    """A line per rule and in it (bins, ECE, whether that is the convention of this report)."""
+    found = {(s.bins, s.closed, s.n_bins): s.ece for s in model.sensitivity}
+    chosen = tuple(convention.get(key) for key in ("bins", "closed", "n_bins"))
+    sizes = sorted({s.n_bins for s in model.sensitivity})
+    out: list[tuple[str, list[tuple[int, float | None, bool]]]] = []
+    for bins, closed, words in SENSITIVITY_ROWS:
+        if any((bins, closed, n) in found for n in sizes):
+            key = [(bins, closed, n) for n in sizes]
+            out.append((words, [(k[2], found.get(k), k == chosen) for k in key]))
+    return out
+
+
+def _warnings(sections: Sequence[Section]) -> list[tuple[str, str]]:
+    """(model or nothing, warning), each once; one that all models share names none of them."""
+    out: dict[str, list[str]] = {}
+    for section in sections:
+        for warning in section.audit.warnings:
+            out.setdefault(warning, []).append(section.name)
+    everywhere = len(sections)
+    return [
+        ("" if len(names) == everywhere else ", ".join(dict.fromkeys(names)), warning)
+        for warning, names in out.items()
+    ]
+
+
+def _record_sentences(model: ModelAudit, convention: dict[str, Any]) -> list[str]:
+    """What became of the records: nothing is dropped without being said."""
+    total = _count(model.n_records)
+    asserted = f"a claim of certainty ({1 - ETA:.2f})"
+    if model.kind == "event":
+        asserted = f"certain and wrong ({1 - ETA:.2f} for what did not happen)"
+    counted = {
+        "assert": f"counted as {asserted}",
+        "drop": "left out of every number, as this convention says",
+        "zero": "counted as a confidence of 0, as this convention says",
+    }.get(str(convention.get("missing")), "counted as the convention says")
+    words = {
+        "missing": "had no confidence",
+        "unparsable": "could not be parsed",
+        "out_of_range": "lay outside [0, 1]",
+    }
+    out: list[str] = []
+    for status, n in model.status_counts.items():
+        if status == "ok" or n == 0:
+            continue
+        if status == "refusal":
+            out.append(f"{_count(n)} of {total} records are refusals; they are not scored.")
+        else:
+            what = "records" if status == "missing" else "confidences"
+            said = words.get(status, f"have the status {status}")
+            out.append(f"{_count(n)} of {total} {what} {said}; {counted}.")
+    if model.n_unlabelled:
+        out.append(f"{_count(model.n_unlabelled)} of {total} records have no label; not scored.")
+    if not out:
+        out.append(f"All {total} records have a usable confidence and a label.")
+    came = ", ".join(f"{_count(n)} {name}" for name, n in model.provenance_counts.items() if n)
+    return [*out, f"Where the confidences come from: {came}."] if came else out
+
+
+def _printable(value: Any) -> Any:
+    """Applied to everything the template prints."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "undefined"
+    return _clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _clean(text: str) -> str:
+    """Without the characters that HTML forbids: controls and lone surrogates show as U+FFFD."""
+    if text.isprintable():
+        return text
+    return "".join(
+        "\ufffd" if c not in "\t\n\r" and unicodedata.category(c) in ("Cc", "Cs") else c
+        for c in text
+    )
+
+
+def _undefined(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """Three decimals; what would round to 0.000 without being 0 says so."""
+    if value is None or _undefined(value):
+        return "undefined"
+    smallest = 0.5 * 10.0**-digits
+    if 0 < abs(value) < smallest:
+        return f"<{2 * smallest:.{digits}f}" if value > 0 else f">−{2 * smallest:.{digits}f}"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    if value is None or _undefined(value):
+        return "undefined"
+    return f"{value + 0.0:+.{digits}f}".replace("-", "−")
+
+
+def _interval(pair: tuple[float | None, float | None], signed: bool = False) -> str:
+    low, high = pair
+    if low is None or high is None or _undefined(low) or _undefined(high):
+        return ""
+    sign = "+" if signed else ""
+    return f"[{low:{sign}.3f}, {high:{sign}.3f}]".replace("-", "−")
+
+
+def _share(value: float | None) -> str:
+    """As the verdict says it, but what is not 0% or 100% never prints as such."""
+    if value is not None and 0.0 < value < 0.0005:
+        return "<0.1%"
+    if value is not None and 0.9995 < value < 1.0:
+        return ">99.9%"
+    return percent(value)
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def _p_value(value: float | None) -> str:
+    if value is None or _undefined(value):
+        return "undefined"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _cut(text: str, limit: int) -> str:
+    """The beginning of a long text, cut at a space where one is near, never inside a character."""
+    if len(text) <= limit:
+        return text
+    space = text.rfind(" ", limit - 40, limit)
+    end = space if space > 0 else limit
+    while end > 1 and (
+        unicodedata.category(text[end])[0] == "M" or "\u200d" in text[end - 1 : end + 1]
+    ):
+        end -= 1
+    return text[:end].rstrip()
+
+
+def _position(value: float | None, end: float = 1.0) -> str:
+    """A CSS length along a scale from 0 to `end`."""
+    share = 0.0 if value is None or _undefined(value) else min(max(value / end, 0.0), 1.0)
+    return f"{100 * share:.2f}%"

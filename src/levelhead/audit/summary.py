@@ -1,0 +1,369 @@
+"""One model's audit: every number with its interval, the verdict, the curves and the slices."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import levelhead
+from levelhead._arrays import FloatArray
+from levelhead.audit.collect import ModelRecords, Rows
+from levelhead.audit.compare import METRICS, RESAMPLED_AS, compare
+from levelhead.audit.convention import Convention
+from levelhead.audit.remarks import nothing_to_score, warnings_about
+from levelhead.audit.result import (
+    AuditResult,
+    Comparison,
+    Histogram,
+    MetricRow,
+    ModelAudit,
+    NullRow,
+    Reliability,
+    RiskCoverage,
+    SensitivityRow,
+    TrustCurve,
+)
+from levelhead.audit.slices import summarize_slices
+from levelhead.audit.verdict import verdict
+from levelhead.errors import InvalidInputError, RecordError
+from levelhead.metrics.binned import ece, reliability_curve
+from levelhead.metrics.intervals import (
+    bootstrap,
+    ece_interval,
+    reliability_intervals,
+    trust_curve_intervals,
+)
+from levelhead.metrics.nulls import ece_excess_test
+from levelhead.metrics.selective import risk_coverage_curve
+from levelhead.metrics.trust import trust
+
+__all__ = ["AUDITED", "audit", "summarize"]
+
+AUDITED = (
+    "ece", "over_ece", "under_ece", "mce", "smooth_ece", "ks_error",
+    "mean_confidence", "accuracy", "overconfidence", "confidence_on_errors",
+    "errors_at_90", "errors_at_99",
+    "brier", "brier_skill", "nll",
+    "auroc", "aurc", "e_aurc", "accuracy_at_coverage", "coverage_at_risk",
+    "trust",
+)  # fmt: skip
+"""Metrics of a report, in the order of its table."""
+
+BINNED = ("ece", "over_ece", "under_ece", "mce")
+"""Metrics that the convention's binning changes."""
+
+NO_INTERVAL = ("smooth_ece", "ks_error")
+"""Their bootstrap costs seconds and, near zero, covers nothing; the ECE carries the interval."""
+
+STAKES = tuple(np.round(np.linspace(0.0, 0.95, 20), 2))
+"""The stakes floors t0 of the trust curve."""
+
+CURVE_POINTS = 200
+
+
+def audit(
+    models: Sequence[ModelRecords],
+    convention: Convention,
+    *,
+    baseline: ModelRecords | None = None,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    on_step: Callable[[str], None] = lambda step: None,
+) -> AuditResult:
+    """Audit every model and compare each with the baseline.
+
+    Args:
+        models: at least one; the baseline is audited as well and comes first.
+        convention: binning and how a missing confidence counts.
+        baseline: what every model is compared with; with several models and no baseline the first
+            model is the baseline.
+        n_boot: bootstrap replicates, at least 100.
+        level: of the intervals, in (0, 1).
+        seed: of every random number; the same seed gives the same report.
+        notes: what the readers decided, for the report.
+        warnings: what the readers found odd, shown with every model.
+        on_step: called with a line about each step as it begins.
+
+    Returns:
+        Everything that the report, the terminal and the JSON show.
+
+    Raises:
+        InvalidInputError: no models, or `n_boot` or `level` out of range.
+        RecordError: a model has no record that can be scored.
+    """
+    if not models and baseline is None:
+        raise InvalidInputError("models: expected at least one model, got none")
+    if n_boot < 100:
+        raise InvalidInputError(f"n_boot: expected at least 100 replicates, got {n_boot}")
+    if not 0.0 < level < 1.0:
+        raise InvalidInputError(f"level: expected a value in (0, 1) such as 0.95, got {level}")
+    everyone = [*([baseline] if baseline is not None else []), *models]
+    summaries = []
+    for records in everyone:
+        on_step(f"auditing {records.name}")
+        one = summarize(records, convention, n_boot=n_boot, level=level, seed=seed)
+        summaries.append(dataclasses.replace(one, warnings=[*warnings, *one.warnings]))
+    comparisons: list[Comparison] = []
+    said = list(notes)
+    for records in everyone[1:]:
+        on_step(f"comparing {records.name} with {everyone[0].name}")
+        try:
+            comparisons.append(
+                compare(records, everyone[0], convention, n_boot=n_boot, level=level, seed=seed)
+            )
+        except InvalidInputError as error:
+            if baseline is not None:
+                raise
+            said.append(f"no comparison: {error}")
+    return AuditResult(
+        models=summaries,
+        comparisons=comparisons,
+        convention=dataclasses.asdict(convention),
+        level=level,
+        n_boot=n_boot,
+        seed=seed,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        levelhead_version=levelhead.__version__,
+        notes=said,
+    )
+
+
+def summarize(
+    records: ModelRecords,
+    convention: Convention,
+    *,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> ModelAudit:
+    """The audit of one model.
+
+    Args:
+        records: what was read of it.
+        convention: binning and how a missing confidence counts.
+        n_boot: bootstrap replicates.
+        level: of the intervals.
+        seed: of every random number.
+
+    Returns:
+        The summary.
+
+    Raises:
+        RecordError: no record can be scored.
+    """
+    rows = records.rows()
+    if rows.confidence.size == 0:
+        raise RecordError(nothing_to_score(records), records.files[0] if records.files else None)
+    event = records.kind == "event"
+    top = rows.top_label() if event else rows
+    n_scored = _n_scored(records, convention)
+    metrics = _metric_rows(records, rows, top, convention, n_boot=n_boot, level=level, seed=seed)
+    by_name = {row.name: row for row in metrics}
+    null = _null(rows, convention, by_name["ece"].value, n_boot=n_boot, seed=seed)
+    sensitivity = _sensitivity(records, rows)
+    n_prompts = None if rows.clusters is None else len(np.unique(rows.clusters))
+    summary = ModelAudit(
+        name=records.name,
+        files=records.files,
+        kind=records.kind,
+        n_records=records.n_records,
+        n_scored=n_scored,
+        n_prompts=n_prompts,
+        streamed=records.streamed,
+        status_counts=records.status_counts,
+        provenance_counts=records.provenance_counts,
+        n_unlabelled=records.n_unlabelled,
+        verdict=verdict(by_name, null, n_scored, kind=records.kind),
+        metrics=metrics,
+        null=null,
+        reliability=_reliability(rows, convention, event, level),
+        histogram=_histogram(rows, event),
+        risk_coverage=_risk_coverage(top),
+        trust_curve=_trust_curve(top, n_boot=n_boot, level=level, seed=seed),
+        sensitivity=sensitivity,
+        slices=summarize_slices(records, convention, level),
+        confident_errors=records.confident_errors,
+        warnings=[],
+    )
+    return dataclasses.replace(summary, warnings=warnings_about(summary, records, convention))
+
+
+def _metric_rows(
+    records: ModelRecords,
+    rows: Rows,
+    top: Rows,
+    convention: Convention,
+    *,
+    n_boot: int,
+    level: float,
+    seed: int,
+) -> list[MetricRow]:
+    event = records.kind == "event"
+    partly = any(status != "ok" for status in records.status_counts)
+    parsed = records.rows("parsed") if partly else None
+    if parsed is not None and parsed.confidence.size == 0:
+        parsed = None
+    found: dict[str, MetricRow] = {}
+    for reading in ("event", "top-label") if event else ("answer",):
+        names = [n for n in AUDITED if not event or METRICS[n].event_reading == reading]
+        use = top if reading == "top-label" else rows
+        asserted = parsed.top_label() if parsed is not None and reading == "top-label" else parsed
+        resampled = {n: RESAMPLED_AS.get(n, n) for n in names if n not in NO_INTERVAL}
+        intervals: dict[str, Any] = bootstrap(
+            use.confidence,
+            use.correct,
+            resampled,
+            weights=use.weights,
+            clusters=use.clusters,
+            **convention.binning,
+            n_boot=n_boot,
+            level=level,
+            seed=seed,
+        )
+        if "ece" in names:
+            intervals["ece"] = ece_interval(
+                use.confidence,
+                use.correct,
+                **convention.binning,
+                weights=use.weights,
+                clusters=use.clusters,
+                level=level,
+                seed=seed,
+            )
+        for name in names:
+            metric, interval = METRICS[name], intervals.get(name)
+            found[name] = MetricRow(
+                name=name,
+                label=metric.label,
+                group=metric.group,
+                reading=reading,
+                value=_value(name, use, convention),
+                low=None if interval is None else _finite(interval.low),
+                high=None if interval is None else _finite(interval.high),
+                better=metric.better,
+                parsed=None if asserted is None else _value(name, asserted, convention),
+            )
+    return [found[name] for name in AUDITED]
+
+
+def _value(name: str, rows: Rows, convention: Convention) -> float | None:
+    choices: dict[str, Any] = {}
+    if name in BINNED:
+        choices = convention.binning
+    function = METRICS[name].function
+    return _finite(function(rows.confidence, rows.correct, weights=rows.weights, **choices))
+
+
+def _null(
+    rows: Rows, convention: Convention, value: float | None, *, n_boot: int, seed: int
+) -> NullRow | None:
+    if value is None:
+        return None
+    excess = ece_excess_test(
+        rows.confidence,
+        rows.correct,
+        **convention.binning,
+        weights=rows.weights,
+        clusters=rows.clusters,
+        n_draws=n_boot,
+        seed=seed,
+    )
+    return NullRow(excess.expected, excess.quantile_95, excess.excess, excess.p_value)
+
+
+def _reliability(rows: Rows, convention: Convention, event: bool, level: float) -> Reliability:
+    binning = {**convention.binning, "weights": rows.weights}
+    curve = reliability_curve(rows.confidence, rows.correct, **binning)
+    low, high = reliability_intervals(
+        rows.confidence,
+        rows.correct,
+        clusters=rows.clusters,
+        level=level,
+        **binning,
+    )
+    return Reliability(
+        low=curve.low.tolist(),
+        high=curve.high.tolist(),
+        count=curve.weight.tolist(),
+        confidence=curve.confidence.tolist(),
+        accuracy=curve.accuracy.tolist(),
+        accuracy_low=low.tolist(),
+        accuracy_high=high.tolist(),
+        label="frequency of the event" if event else "accuracy",
+    )
+
+
+def _histogram(rows: Rows, event: bool) -> Histogram:
+    edges = np.round(np.linspace(0.0, 1.0, 21), 2)
+    cell = np.clip(np.ceil(rows.confidence * 20 - 1e-9).astype(np.int64) - 1, 0, 19)
+    weights = np.ones(rows.confidence.size) if rows.weights is None else rows.weights
+    right = np.bincount(cell, weights * rows.correct, minlength=20)
+    wrong = np.bincount(cell, weights * (1.0 - rows.correct), minlength=20)
+    return Histogram(edges.tolist(), right.tolist(), wrong.tolist())
+
+
+def _risk_coverage(top: Rows) -> RiskCoverage:
+    curve = risk_coverage_curve(top.confidence, top.correct, weights=top.weights)
+    if curve.coverage.size > CURVE_POINTS:
+        keep = np.unique(np.linspace(0, curve.coverage.size - 1, CURVE_POINTS).astype(np.int64))
+        return RiskCoverage(curve.coverage[keep].tolist(), curve.risk[keep].tolist())
+    return RiskCoverage(curve.coverage.tolist(), curve.risk.tolist())
+
+
+def _trust_curve(top: Rows, *, n_boot: int, level: float, seed: int) -> TrustCurve:
+    intervals = trust_curve_intervals(
+        top.confidence,
+        top.correct,
+        STAKES,
+        weights=top.weights,
+        clusters=top.clusters,
+        n_boot=n_boot,
+        level=level,
+        seed=seed,
+    )
+    values = [trust(top.confidence, top.correct, t0=t0, weights=top.weights) for t0 in STAKES]
+    return TrustCurve(
+        t0=[float(t) for t in STAKES],
+        trust=[float(v) for v in values],
+        low=[_finite(interval.low) for interval in intervals],
+        high=[_finite(interval.high) for interval in intervals],
+    )
+
+
+def _sensitivity(records: ModelRecords, rows: Rows) -> list[SensitivityRow]:
+    out = []
+    exact = records.tally is None or records.tally.exact
+    for bins in ("width", "mass"):
+        for n_bins in (10, 15, 20):
+            for closed in ("right", "left") if bins == "width" else ("right",):
+                if closed == "left" and not exact:
+                    continue  # a tally cell does not remember which of its values lay on an edge
+                value = ece(
+                    rows.confidence,
+                    rows.correct,
+                    n_bins=n_bins,
+                    bins=bins,
+                    closed=closed,
+                    weights=rows.weights,
+                )
+                out.append(SensitivityRow(n_bins, bins, closed, float(value)))
+    return out
+
+
+def _n_scored(records: ModelRecords, convention: Convention) -> int:
+    if not records.streamed:
+        return int(records.rows().confidence.size)
+    tally = records.tally
+    return 0 if tally is None else int(tally.n)
+
+
+def _finite(value: float | FloatArray) -> float | None:
+    number = float(value)
+    return number if np.isfinite(number) else None

@@ -1,0 +1,152 @@
+"""The verdict in words: what the numbers of one model say, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+
+from levelhead.audit.result import MetricRow, NullRow, Verdict
+
+__all__ = ["MATERIAL_GAP", "SMALL_ECE", "TOO_FEW", "percent", "verdict"]
+
+TOO_FEW = 30
+"""Below this many scored records no verdict is given."""
+
+SMALL_ECE = 0.05
+"""A model is called calibrated only where the whole interval of its ECE lies below this."""
+
+MATERIAL_GAP = 0.02
+"""A significant gap between confidence and accuracy below this is called slight."""
+
+SIGNIFICANT = 0.05
+
+
+def verdict(metrics: dict[str, MetricRow], null: NullRow | None, n: int, *, kind: str) -> Verdict:
+    """The verdict on one model.
+
+    Overconfident or underconfident: the interval of mean confidence minus accuracy excludes 0.
+    Miscalibrated: it does not, but the ECE is larger than chance explains (p < 0.05).
+    Calibrated: neither, and the ECE's whole interval lies below `SMALL_ECE`. Otherwise inconclusive.
+
+    Args:
+        metrics: rows by name; needs `ece`, `overconfidence`, `mean_confidence`, `accuracy`.
+        null: what a calibrated model would show, or None where it is unknown.
+        n: number of scored records.
+        kind: `answer` or `event`.
+
+    Returns:
+        The label, the headline and supporting sentences.
+    """
+    ece, gap = metrics["ece"], metrics["overconfidence"]
+    says, right = metrics["mean_confidence"].value, metrics["accuracy"].value
+    label = _label(ece, gap, null, n)
+    slight = gap.value is not None and abs(gap.value) < MATERIAL_GAP
+    names = {
+        "overconfident": "Slightly overconfident" if slight else "Overconfident",
+        "underconfident": "Slightly underconfident" if slight else "Underconfident",
+        "miscalibrated": "Miscalibrated, though not in one direction",
+        "calibrated": "Calibrated as far as these data can tell",
+        "inconclusive": "Too few data for a verdict" if n < TOO_FEW else "Undecided",
+    }
+    chance = "" if null is None else f", {null.expected:.3f} would be expected by chance"
+    headline = (
+        f"{names[label]}: says {percent(says)} on average, is right {percent(right)} of the time; "
+        f"ECE {_number(ece.value)}{_interval(ece)}{chance}"
+    )
+    return Verdict(label, headline, tuple(_sentences(metrics, null, label, kind, n)))
+
+
+def percent(value: float | None) -> str:
+    """A share in percent, with a decimal only near 0 and 100, where it matters.
+
+    Args:
+        value: a share in [0, 1], or None.
+
+    Returns:
+        Text such as `67%`, `99.6%` or `undefined`.
+
+    Example:
+        >>> percent(0.6699), percent(0.9961), percent(None)
+        ('67%', '99.6%', 'undefined')
+    """
+    if value is None or math.isnan(value):
+        return "undefined"
+    edge = 0.0 < value < 0.01 or 0.99 < value < 1.0
+    return f"{100 * value:.1f}%" if edge else f"{100 * value:.0f}%"
+
+
+def _label(ece: MetricRow, gap: MetricRow, null: NullRow | None, n: int) -> str:
+    if n < TOO_FEW or ece.value is None:
+        return "inconclusive"
+    if gap.low is not None and gap.low > 0.0:
+        return "overconfident"
+    if gap.high is not None and gap.high < 0.0:
+        return "underconfident"
+    if null is not None and null.p_value < SIGNIFICANT:
+        return "miscalibrated"
+    if ece.high is not None and ece.high <= SMALL_ECE:
+        return "calibrated"
+    return "inconclusive"
+
+
+def _sentences(
+    metrics: dict[str, MetricRow], null: NullRow | None, label: str, kind: str, n: int
+) -> list[str]:
+    out: list[str] = []
+    if n < TOO_FEW:
+        out.append(f"{n} scored records are too few: an audit needs at least {TOO_FEW}.")
+    elif label == "inconclusive":
+        out.append(
+            "The intervals are too wide to call this model calibrated; more records would help."
+        )
+    wrong, sure = metrics.get("confidence_on_errors"), metrics.get("errors_at_90")
+    if (
+        wrong is not None
+        and sure is not None
+        and wrong.value is not None
+        and sure.value is not None
+    ):
+        out.append(
+            f"When it is wrong it still says {percent(wrong.value)} on average; "
+            f"{percent(sure.value)} of its errors are stated at 90% or more."
+        )
+    trust = metrics.get("trust")
+    if trust is not None and trust.value is not None:
+        out.append(_trust_sentence(trust))
+    if null is not None and n >= TOO_FEW:
+        beyond = "more than chance explains" if null.p_value < SIGNIFICANT else "within chance"
+        out.append(
+            f"A perfectly calibrated model with the same confidences would show ECE "
+            f"{null.expected:.3f} (95% of the time below {null.quantile_95:.3f}); "
+            f"this is {beyond} (p {_p(null.p_value)})."
+        )
+    if kind == "event":
+        out.append(
+            "Its confidences are probabilities of events: ECE, AUROC, Brier and NLL read them as such; "
+            "confidence, accuracy, overconfidence, Trust and the selective metrics read each as a claim "
+            "of the likelier outcome."
+        )
+    return out
+
+
+def _trust_sentence(trust: MetricRow) -> str:
+    value = trust.value if trust.value is not None else math.nan
+    score = f"Trustworthiness is {value:.2f}{_interval(trust, 2)} (1 is perfect, 0 is silence)"
+    if trust.high is not None and trust.high < 0.0:
+        return f"{score}: acting on its confidence is worse than not asking it."
+    if trust.low is not None and trust.low > 0.0:
+        return f"{score}: acting on its confidence is better than not asking it."
+    return f"{score}: it is not clear that acting on its confidence beats not asking it."
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _interval(row: MetricRow, digits: int = 3) -> str:
+    if row.low is None or row.high is None:
+        return ""
+    return f" [{row.low:.{digits}f}, {row.high:.{digits}f}]"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

@@ -1,0 +1,91 @@
+"""The command line: `levelhead COMMAND`. Each command loads only what it needs, when it runs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from levelhead import __version__
+from levelhead.errors import LevelheadError
+
+__all__ = ["cli", "main"]
+
+COMMANDS = {
+    "audit": (
+        "levelhead.cli.audit:audit",
+        "Audit predictions: can the model's confidence be trusted?",
+    ),
+    "gate": (
+        "levelhead.cli.gate:gate",
+        "Fail (exit 1) when a candidate is worse than its baseline.",
+    ),
+    "demo": ("levelhead.cli.demo:demo", "Train a small classifier, audit it, and write a report."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are invoked, so that `--help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            from levelhead.errors import unknown_name
+
+            raise click.UsageError(str(unknown_name("command", name, COMMANDS)))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Example: levelhead audit predictions.parquet --report report.html",
+)
+@click.version_option(__version__, prog_name="levelhead")
+def cli() -> None:
+    """Measure and guard what a language model claims to know."""
+
+
+def main() -> None:
+    """Run the command line: exit 0 fine, 1 a gate failed, 2 bad usage or input, 130 interrupted."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except LevelheadError as error:
+        click.echo(f"levelhead: {_one_line(str(error))}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our output (head, less) is gone; nothing is left to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"levelhead: {where}{error.strerror or error}", err=True)
+        sys.exit(2)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())

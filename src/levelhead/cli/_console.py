@@ -1,0 +1,236 @@
+"""What a person sees in the terminal: progress while it works, then the summary at 80 columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from levelhead.audit.result import AuditResult, Comparison, MetricRow, ModelAudit
+from levelhead.readers import Source
+
+__all__ = ["Progress", "console", "show"]
+
+SHOWN = {
+    "ece": "ECE",
+    "mean_confidence": "confidence",
+    "accuracy": "accuracy",
+    "overconfidence": "confidence - accuracy",
+    "confidence_on_errors": "confidence on errors",
+    "errors_at_90": "errors stated >= 90%",
+    "brier": "Brier score",
+    "nll": "log loss",
+    "auroc": "AUROC",
+    "aurc": "AURC",
+    "trust": "Trust",
+}
+"""The rows of the terminal's tables, by the short name they have there; the report has them all."""
+
+WITH_INTERVALS = 2
+"""Models beside one another whose intervals fit into 80 columns; more are shown without."""
+
+MAX_MODELS = 5
+
+COLORS = {
+    "overconfident": "bold red",
+    "underconfident": "bold blue",
+    "miscalibrated": "bold yellow",
+    "calibrated": "bold green",
+    "inconclusive": "bold",
+}
+
+SLOW = 20_000_000
+"""Bytes of input from which a progress bar is shown."""
+
+MAX_SLICES = 8
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console at most 80 columns wide; plain when it is not a terminal."""
+    probe = Console(stderr=stderr)
+    width = min(probe.width, 80) if probe.is_terminal else 80
+    return Console(stderr=stderr, width=width, highlight=False)
+
+
+class Progress:
+    """A progress bar on standard error while large files are read; silent when piped or quick."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled and sys.stderr.isatty()
+        self._bar = None
+        self._task = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def reading(self, sources: Sequence[Source]) -> None:
+        """About to read these files: show a bar where they are large enough to wait for."""
+        if not self._enabled or self._bar is not None:
+            return
+        files = [Path(f) for s in sources for f in s.files]
+        size = sum(f.stat().st_size for f in files if f.exists())
+        if size < SLOW:
+            return
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        total = _row_count(files)
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} records"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console(stderr=True),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("reading", total=total)
+
+    def advance(self, rows: int) -> None:
+        """So many more records were read."""
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, rows)
+
+    def step(self, text: str) -> None:
+        """Now doing this."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=text)
+
+
+def _row_count(files: Sequence[Path]) -> int | None:
+    """Rows in Parquet files, from their footers; None for formats that do not say."""
+    if any(f.suffix not in (".parquet", ".pq") for f in files):
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return sum(pq.read_metadata(f).num_rows for f in files)
+    except (pa.ArrowException, OSError):
+        return None  # the reader will say what is wrong with the file
+
+
+def show(result: AuditResult, report: Path | None = None) -> None:
+    """Print the summary: verdicts, the table of metrics, comparisons, slices, warnings."""
+    out = console()
+    for model in result.models:
+        out.print(Text(_heading(model), style="bold"))
+        out.print(Text(model.verdict.headline, style=COLORS[model.verdict.label]))
+        for sentence in model.verdict.sentences:
+            out.print(Text(sentence))
+        out.print()
+    out.print(_metrics_table(result))
+    for comparison in result.comparisons:
+        out.print()
+        out.print(Text(comparison.sentence, style="bold"))
+        out.print(_comparison_table(comparison, result.level))
+    for model in result.models:
+        if model.slices:
+            out.print()
+            out.print(_slices_table(model, len(result.models) > 1))
+    _print_remarks(out, result)
+    if report is not None:
+        out.print()
+        out.print(Text(f"report: {report}"))
+
+
+def _heading(model: ModelAudit) -> str:
+    prompts = f" on {model.n_prompts:,} prompts" if model.n_prompts else ""
+    what = "events" if model.kind == "event" else "answers"
+    return f"{model.name}  ({model.n_records:,} {what}{prompts})"
+
+
+def _metrics_table(result: AuditResult) -> Table:
+    shown = result.models[:MAX_MODELS]
+    table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
+    table.add_column("", no_wrap=True)
+    for model in shown:
+        table.add_column(escape(model.name), justify="right", overflow="fold")
+    for name, label in SHOWN.items():
+        rows = [model.metric(name) for model in shown]
+        table.add_row(label, *[_cell(row, len(shown) <= WITH_INTERVALS) for row in rows])
+    left_out = len(result.models) - len(shown)
+    if left_out:
+        table.caption = f"{left_out} more models in the report and the JSON"
+    return table
+
+
+def _cell(row: MetricRow, interval: bool) -> str:
+    if row.value is None:
+        return "undefined"
+    text = f"{row.value:.3f}"
+    if interval and row.low is not None and row.high is not None:
+        text += escape(f" [{row.low:.3f}, {row.high:.3f}]")
+    return text
+
+
+def _comparison_table(comparison: Comparison, level: float) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
+    table.add_column(escape(f"{comparison.model} - {comparison.baseline}"), overflow="fold")
+    table.add_column("change", justify="right", no_wrap=True)
+    table.add_column(f"{level:.0%} interval", justify="right", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    words = {True: "worse", False: "better", None: "undecided"}
+    for row in comparison.rows:
+        if row.difference is None or row.low is None or row.high is None:
+            continue
+        word = "" if row.better is None else words[row.worse]
+        p = "" if row.p_value is None else "<0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}"
+        interval = escape(f"[{row.low:+.3f}, {row.high:+.3f}]")
+        table.add_row(SHOWN[row.name], f"{row.difference:+.3f}", interval, p, word)
+    table.caption = f"on {comparison.n_prompts:,} common items, paired by {comparison.paired_by}"
+    return table
+
+
+def _slices_table(model: ModelAudit, named: bool) -> Table:
+    title = f"slices of {model.name} by damage" if named else "slices by damage"
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", title=escape(title), title_justify="left"
+    )
+    for column in ("slice", "n", "says", "right", "gap", "damage"):
+        table.add_column(column, justify="left" if column == "slice" else "right", overflow="fold")
+    for row in model.slices[:MAX_SLICES]:
+        table.add_row(
+            escape(f"{row.column}={row.value}"),
+            f"{row.n:,}",
+            f"{row.confidence:.0%}",
+            f"{row.accuracy:.0%}",
+            f"{row.gap:+.3f}",
+            f"{row.damage:.0%}",
+        )
+    if len(model.slices) > MAX_SLICES:
+        table.caption = f"{len(model.slices) - MAX_SLICES} more in the report and the JSON"
+    return table
+
+
+def _print_remarks(out: Console, result: AuditResult) -> None:
+    several = len(result.models) > 1
+    seen: set[str] = set()
+    lines = []
+    for model in result.models:
+        for warning in model.warnings:
+            lines.append(f"{model.name}: {warning}" if several else warning)
+    shared = [line for line in lines if not (line in seen or seen.add(line))]
+    if shared or result.notes:
+        out.print()
+    for line in shared:
+        out.print(Text(f"! {line}", style="yellow"))
+    for note in result.notes:
+        out.print(Text(f"· {note}", style="dim"))

@@ -1,0 +1,64 @@
+"""The options that say how prediction files are read; `audit` and `gate` share them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from levelhead.readers import ReadOptions
+
+__all__ = ["read_options", "reading_options"]
+
+_OPTIONS = (
+    click.option("--confidence", metavar="COLUMN", help="Column of the stated confidence."),
+    click.option("--correct", metavar="COLUMN", help="Column of correctness; records are answers."),
+    click.option(
+        "--outcome", metavar="COLUMN", help="Column of what happened; records are events."
+    ),
+    click.option("--prompt-id", metavar="COLUMN", help="Column that names the prompt."),
+    click.option("--weight", metavar="COLUMN", help="Column of weights."),
+    click.option("--text", metavar="COLUMN", help="Column of raw model output, to be parsed."),
+    click.option("--answer", metavar="COLUMN", help="Column of the given answer."),
+    click.option("--gold", metavar="COLUMN", help="Column of the right answer."),
+    click.option("--model-column", metavar="COLUMN", help="Column that names the model."),
+    click.option("--elicitation", metavar="NAME", help="Format of the confidence in the text."),
+    click.option("--pattern", metavar="REGEX", help="Own format: (?P<confidence>...)."),
+    click.option("--percent/--fraction", default=None, help="Unit of the confidences."),
+    click.option(
+        "--format", "format_name", metavar="NAME", help="Reader, instead of the detected one."
+    ),
+    click.option("--scorer", metavar="NAME", help="Which scorer or metric of a log to use."),
+    click.option(
+        "--labels",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Correctness for logs that hold none.",
+    ),
+    click.option(
+        "--allow-pickle", is_flag=True, help="Open files that can run code (lm-polygraph)."
+    ),
+    click.option(
+        "--convention",
+        default="levelhead",
+        show_default=True,
+        metavar="NAME",
+        help="levelhead, paper_compat or rlcr: binning and missing values.",
+    ),
+)
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the reading options to a command; they arrive as keyword arguments for `read_options`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_options(
+    *, by: tuple[str, ...] = (), model_column: str | None, format_name: str | None, **given: Any
+) -> ReadOptions:
+    """The options of the command line as `ReadOptions`."""
+    return ReadOptions(by=by, model=model_column, format=format_name, **given)

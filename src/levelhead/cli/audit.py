@@ -1,0 +1,174 @@
+"""`levelhead audit`: read, summarize, show, and write the report and the JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from levelhead.audit.collect import ModelRecords, collect
+from levelhead.audit.convention import Convention, convention
+from levelhead.audit.result import AuditResult
+from levelhead.audit.summary import audit as run_audit
+from levelhead.cli._console import Progress, show
+from levelhead.cli._reading import read_options, reading_options
+from levelhead.errors import InvalidInputError, RecordError
+from levelhead.readers import ReadLog, ReadOptions, resolve
+
+__all__ = ["audit", "audit_files", "gather_one", "with_convention"]
+
+EPILOG = """\b
+Examples:
+  levelhead audit predictions.parquet --report report.html
+  levelhead audit tuned/ --baseline base/ --by subject --json audit.json
+  levelhead audit samples_mmlu.jsonl            (lm-evaluation-harness)
+  levelhead audit outputs.jsonl --text completion --gold answer \\
+      --pattern 'Confidence: (?P<confidence>[0-9.]+)'
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("files", nargs=-1, required=True)
+@click.option(
+    "--baseline", multiple=True, metavar="FILES", help="What to compare with (repeatable)."
+)
+@click.option("--by", multiple=True, metavar="COLUMN", help="Slice by this column (repeatable).")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="HTML",
+    help="Write the report to this file.",
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path),
+    metavar="JSON",
+    help="Write the numbers to this file (- for standard output).",
+)
+@click.option("--n-boot", default=1000, show_default=True, help="Bootstrap replicates.")
+@click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
+@click.option("--seed", default=0, show_default=True, help="Of every random number.")
+@click.option("--quiet", is_flag=True, help="Write files only; print nothing.")
+@reading_options
+def audit(
+    files: tuple[str, ...],
+    baseline: tuple[str, ...],
+    by: tuple[str, ...],
+    report: Path | None,
+    json_path: Path | None,
+    n_boot: int,
+    level: float,
+    seed: int,
+    quiet: bool,
+    convention: str,
+    **given: Any,
+) -> None:
+    """Audit the predictions in FILES: files, folders or quoted globs.
+
+    A folder, or the shards of one set, is one model; every other file is a model of its own.
+    Parquet, JSON Lines, Arrow, and the logs of lm-evaluation-harness, Inspect, TRL, verl,
+    verifiers, uqlm and OpenAI-compatible servers are recognized by themselves.
+    """
+    to_stdout = json_path is not None and str(json_path) == "-"
+    options = read_options(by=by, **given)
+    with Progress(enabled=not quiet and not to_stdout) as progress:
+        result = audit_files(
+            files,
+            options,
+            convention_name=convention,
+            baseline=baseline,
+            n_boot=n_boot,
+            level=level,
+            seed=seed,
+            progress=progress,
+        )
+    write_outputs(result, report, json_path)
+    if not quiet and not to_stdout:
+        show(result, report)
+
+
+def audit_files(
+    files: tuple[str, ...],
+    options: ReadOptions,
+    *,
+    convention_name: str,
+    baseline: tuple[str, ...] = (),
+    n_boot: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Progress,
+) -> AuditResult:
+    """Everything between the arguments and the result, for any command that audits files."""
+    rules = convention(convention_name)
+    log = ReadLog()
+    options = with_convention(options, rules)
+    models = list(gather(files, options, log, rules, progress).values())
+    base = gather_one(baseline, options, log, rules, progress) if baseline else None
+    return run_audit(
+        models,
+        rules,
+        baseline=base,
+        n_boot=n_boot,
+        level=level,
+        seed=seed,
+        notes=log.notes,
+        warnings=log.warnings,
+        on_step=progress.step,
+    )
+
+
+def gather(
+    files: tuple[str, ...],
+    options: ReadOptions,
+    log: ReadLog,
+    rules: Convention,
+    progress: Progress,
+    name: str | None = None,
+) -> dict[str, ModelRecords]:
+    """The records of every model in the files."""
+    sources = resolve(files, name=name, log=log)
+    progress.reading(sources)
+    return collect(sources, options, log, missing=rules.missing, on_block=progress.advance)
+
+
+def gather_one(
+    files: tuple[str, ...],
+    options: ReadOptions,
+    log: ReadLog,
+    rules: Convention,
+    progress: Progress,
+    name: str = "baseline",
+) -> ModelRecords:
+    """The records of one model; several in the files are an error that names them."""
+    found = gather(files, options, log, rules, progress)
+    if len(found) != 1:
+        raise InvalidInputError(
+            f"--{name}: expected the predictions of one model, got {len(found)}: {', '.join(found)}; "
+            "give one file, one folder or the shards of one set"
+        )
+    return next(iter(found.values()))
+
+
+def write_outputs(result: AuditResult, report: Path | None, json_path: Path | None) -> None:
+    """Write what was asked for; nothing is half-written."""
+    if json_path is not None:
+        from levelhead.audit.write import json_text, write_text
+
+        if str(json_path) == "-":
+            click.echo(json_text(result))
+        else:
+            write_text(json_path, json_text(result))
+    if report is not None:
+        if report.is_dir():
+            raise RecordError("--report: expected a file to write, got a folder", str(report))
+        from levelhead.audit.report import write_report
+
+        write_report(result, report)
+
+
+def with_convention(options: ReadOptions, rules: Convention) -> ReadOptions:
+    import dataclasses
+
+    return dataclasses.replace(options, convention=rules.name)

@@ -1,0 +1,123 @@
+"""From files to rows: what is kept, what is counted, what a missing confidence becomes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from levelhead.audit.collect import MAX_ERRORS, ModelRecords, collect, native_rows
+from levelhead.errors import RecordError
+from levelhead.readers import ReadLog, ReadOptions, resolve
+from levelhead.records import STATUSES, Predictions
+
+
+def block(kind: str, confidence: list, label: list, **given: object) -> Predictions:
+    return Predictions.from_arrays(kind, confidence, label, **given)  # type: ignore[arg-type]
+
+
+def lines(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing", "expected"),
+    [
+        # label 1, 0 and a missing confidence each; by hand from the definition of each policy.
+        ("answer", "assert", ([0.7, 0.99, 0.99], [1, 1, 0])),
+        ("answer", "zero", ([0.7, 0.0, 0.0], [1, 1, 0])),
+        ("answer", "drop", ([0.7], [1])),
+        ("event", "assert", ([0.7, 0.01, 0.99], [1, 1, 0])),
+        ("event", "drop", ([0.7], [1])),
+    ],
+)
+def test_missing_confidences(kind: str, missing: str, expected: tuple) -> None:
+    rows, _ = native_rows(block(kind, [0.7, None, None], [1, 1, 0]), missing)  # type: ignore[arg-type]
+    assert rows.confidence.tolist() == expected[0]
+    assert rows.correct.tolist() == expected[1]
+
+
+def test_an_event_without_a_probability_is_certain_and_wrong() -> None:
+    rows, _ = native_rows(block("event", [None, None], [1, 0]), "assert")
+    top = rows.top_label()
+    assert top.confidence.tolist() == [0.99, 0.99]
+    assert top.correct.tolist() == [0.0, 0.0]
+
+
+def test_unlabelled_records_and_refusals_are_not_scored() -> None:
+    status = [0, 0, STATUSES.index("refusal")]
+    rows, keep = native_rows(
+        block("answer", [0.7, 0.8, None], [1, None, 0], status=status), "assert"
+    )
+    assert keep.tolist() == [True, False, False]
+    assert rows.confidence.tolist() == [0.7]
+
+
+def test_the_most_confident_errors_are_kept_in_order() -> None:
+    model = ModelRecords("m", "assert", ())
+    n = 3 * MAX_ERRORS
+    confidence = np.linspace(0.1, 0.9, n)
+    for part in np.array_split(np.arange(n), 4):
+        ids = [f"q{i}" for i in part]
+        model.add(block("answer", confidence[part], np.zeros(len(part)), prompt_id=ids), "f", 10**6)
+    found = [e.confidence for e in model.confident_errors]
+    assert found == sorted(confidence, reverse=True)[:MAX_ERRORS]
+    assert model.confident_errors[0].prompt_id == f"q{n - 1}"
+
+
+def test_an_event_error_is_the_likelier_outcome_that_did_not_come() -> None:
+    model = ModelRecords("m", "assert", ())
+    model.add(block("event", [0.05, 0.95, 0.5, 0.9], [1, 1, 0, 0]), "f", 10**6)
+    found = [(e.confidence, e.said, e.truth) for e in model.confident_errors]
+    assert found == [
+        (0.95, "5% chance", "it happened"),
+        (0.9, "90% chance", "it did not happen"),
+    ]
+
+
+def test_kinds_are_never_mixed() -> None:
+    model = ModelRecords("m", "assert", ())
+    model.add(block("answer", [0.5], [1]), "a", 10)
+    with pytest.raises(RecordError, match="b: expected answer predictions of model 'm'.*got event"):
+        model.add(block("event", [0.5], [1]), "b", 10)
+
+
+def test_tallies_take_over_beyond_the_limit() -> None:
+    kept, folded = ModelRecords("m", "assert", ()), ModelRecords("m", "assert", ())
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        part = block("answer", np.round(rng.random(50), 2), rng.integers(0, 2, 50).astype(float))
+        kept.add(part, "f", 10**6)
+        folded.add(part, "f", 120)
+    assert not kept.streamed
+    assert folded.streamed
+    total = folded.rows().weights
+    assert total is not None
+    assert total.sum() == 250
+    assert np.isclose((folded.rows().correct * total).sum(), kept.rows().correct.sum())
+
+
+def test_collect_names_models_after_their_files(tmp_path: Path) -> None:
+    for name in ("base", "tuned"):
+        lines(tmp_path / f"{name}.jsonl", [{"confidence": 0.5, "correct": 1}] * 3)
+    log = ReadLog()
+    files = [str(tmp_path / "base.jsonl"), str(tmp_path / "tuned.jsonl")]
+    models = collect(resolve(files, log=log), ReadOptions(), log, missing="assert")
+    assert {name: m.n_records for name, m in models.items()} == {"base": 3, "tuned": 3}
+
+
+def test_an_interrupt_keeps_what_was_read(tmp_path: Path) -> None:
+    for name in ("part-1-2", "part-2-2"):
+        lines(tmp_path / f"{name}.jsonl", [{"confidence": 0.5, "correct": 1}] * 3)
+    log = ReadLog()
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    sources = resolve([str(tmp_path)], log=log)
+    models = collect(sources, ReadOptions(), log, missing="assert", on_block=interrupt)
+    assert sum(m.n_records for m in models.values()) == 3
+    assert any("interrupted: this covers the first 3 records only" in w for w in log.warnings)

@@ -1,0 +1,56 @@
+"""A file is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from levelhead.audit.write import write_text
+from levelhead.errors import RecordError
+
+
+def test_writes_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    write_text(path, "one")
+    write_text(path, "two \U0001f642")
+    assert path.read_text(encoding="utf-8") == "two \U0001f642"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_the_file_gets_the_usual_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    mask = os.umask(0o022)
+    try:
+        write_text(path, "one")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.txt"
+    write_text(path, "old")
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_lone_surrogates_are_escaped_not_fatal(tmp_path: Path) -> None:
+    write_text(tmp_path / "out.txt", "a\ud800b")
+    assert (tmp_path / "out.txt").read_text() == "a\\ud800b"
+
+
+def test_errors(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="expected a file to write, got a folder"):
+        write_text(tmp_path, "x")
+    with pytest.raises(RecordError, match="nowhere.*cannot write here"):
+        write_text(tmp_path / "nowhere" / "out.txt", "x")
