@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
-BENCH_STAMP := .venv/.stamp-bench
+BENCH := .venv-bench/bin
+BENCH_STAMP := .venv-bench/.stamp
 
 .PHONY: setup demo test check reproduce bench clean
 
@@ -14,8 +15,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $@
 
-$(BENCH_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]' --constraint constraints.txt
+# The peers bring torch and much else, so they get an environment of their own.
+$(BENCH_STAMP): pyproject.toml constraints.txt
+	test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
+	$(BENCH)/python -m pip install --quiet --upgrade pip
+	$(BENCH)/python -m pip install --quiet torch==2.13.0 --constraint constraints.txt
+	$(BENCH)/python -m pip install --quiet --editable '.[bench]' --constraint constraints.txt
 	touch $@
 
 demo: $(STAMP)
@@ -33,7 +38,7 @@ reproduce: $(STAMP)
 	$(BIN)/python benchmarks/interval_coverage.py --full
 
 bench: $(BENCH_STAMP)
-	$(BIN)/python benchmarks/run.py
+	$(BENCH)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv levelhead-demo
+	rm -rf .venv .venv-bench levelhead-demo

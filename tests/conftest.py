@@ -14,5 +14,7 @@ def shared_data() -> Path:
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("LEVELHEAD_DATA", beside))
     if not folder.is_dir():
-        pytest.skip(f"the published predictions are not at {folder}; set LEVELHEAD_DATA to the folder")
+        pytest.skip(
+            f"the published predictions are not at {folder}; set LEVELHEAD_DATA to the folder"
+        )
     return folder

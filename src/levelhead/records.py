@@ -7,8 +7,14 @@ A `Prediction` is one stated confidence and what became of it. Two kinds exist a
 
 `Predictions` holds many of one kind in columns. A record whose confidence is missing or cannot be
 parsed stays in: its confidence is NaN, its `status` says why, and the metrics say how it counted.
-Nothing here knows a file format other than levelhead's own; other tools' logs are `levelhead.readers`.
+Nothing here knows a file format other than levelhead's own; other tools' logs are
+`levelhead.readers`.
 """
+
+# pyarrow ships no type information.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownLambdaType=false
 
 from __future__ import annotations
 
@@ -16,7 +22,7 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -44,13 +50,13 @@ Kind = Literal["answer", "event"]
 KINDS: tuple[Kind, ...] = ("answer", "event")
 
 STATUSES = ("ok", "missing", "unparsable", "out_of_range", "refusal")
-"""What became of the confidence. `ok` is the only status with a confidence; `refusal` is an abstention."""
+"""What became of the confidence. Only `ok` comes with one; `refusal` is an abstention."""
 
 PROVENANCES = ("reported", "parsed", "computed", "fallback", "missing")
-"""Where the confidence came from: a column, a text, log-probabilities, another tool's stand-in, nowhere."""
+"""Where the confidence came from; `fallback` is another tool's stand-in for nothing."""
 
 ETA = 0.01
-"""The most extreme confidence that a missing one can assert: 1 - ETA (spec: an unhedged assertion)."""
+"""The most extreme confidence that a missing one can assert: 1 - ETA (an unhedged assertion)."""
 
 _CANONICAL = ("confidence", "correct", "outcome", "status", "provenance", "prompt_id", "weight")
 
@@ -93,7 +99,8 @@ class Predictions:
         model: whose predictions these are.
         prompt_id: (N,) strings, or None where the file names no prompts.
         weight: (N,) finite float64 >= 0, or None where every record weighs 1.
-        columns: the other columns (slices, `answer`, `text`, `prompt`, `probs`, `location`), N rows.
+        columns: the other columns (slices, `answer`, `text`, `prompt`, `probs`, `location`), N
+            rows.
 
     Raises:
         InvalidInputError: lengths differ, a label is not 0 or 1, or confidence and status disagree.
@@ -124,20 +131,49 @@ class Predictions:
                 raise InvalidInputError(f"{name}: expected {n} values, got {len(column)}")
         if self.columns.num_columns and self.columns.num_rows != n:
             raise InvalidInputError(f"columns: expected {n} rows, got {self.columns.num_rows}")
-        bad = ~((self.label == 0.0) | (self.label == 1.0) | np.isnan(self.label))
-        if bad.any():
-            i = int(bad.argmax())
-            raise InvalidInputError(
-                f"{self.label_name}: expected 0 or 1 (or missing), got {self.label[i]} in row {i + 1}"
-            )
+        self._check_labels()
+        self._check_codes()
         inside = (self.confidence >= 0.0) & (self.confidence <= 1.0)
-        wrong = np.where(self.status == 0, ~inside, ~np.isnan(self.confidence))
+        ok = self.status == 0
+        wrong = inside != ok
+        if not ok.all():
+            wrong |= ~ok & ~np.isnan(self.confidence)
         if wrong.any():
             i = int(wrong.argmax())
             raise InvalidInputError(
                 f"confidence: expected a value in [0, 1] where the status is ok and NaN elsewhere, "
                 f"got {self.confidence[i]} with status {STATUSES[self.status[i]]!r} in row {i + 1}"
             )
+        if self.weight is not None:
+            bad = ~(np.isfinite(self.weight) & (self.weight >= 0.0))
+            if bad.any():
+                i = int(bad.argmax())
+                raise InvalidInputError(
+                    f"weight: expected finite values >= 0, got {self.weight[i]} in row {i + 1}"
+                )
+
+    def _check_labels(self) -> None:
+        good = (self.label == 0.0) | (self.label == 1.0)
+        if good.all():
+            return
+        bad = ~good & ~np.isnan(self.label)
+        if bad.any():
+            i = int(bad.argmax())
+            raise InvalidInputError(
+                f"{self.label_name}: expected 0 or 1 (or missing), got {self.label[i]} "
+                f"in row {i + 1}"
+            )
+
+    def _check_codes(self) -> None:
+        for name, codes, names in (
+            ("status", self.status, STATUSES),
+            ("provenance", self.provenance, PROVENANCES),
+        ):
+            if codes.size and not (codes.min() >= 0 and codes.max() < len(names)):
+                i = int(((codes < 0) | (codes >= len(names))).argmax())
+                raise InvalidInputError(
+                    f"{name}: expected codes 0 to {len(names) - 1}, got {codes[i]} in row {i + 1}"
+                )
 
     @classmethod
     def from_arrays(
@@ -153,7 +189,7 @@ class Predictions:
         weight: npt.ArrayLike | None = None,
         columns: Mapping[str, Any] | pa.Table | None = None,
     ) -> Predictions:
-        """Predictions from plain arrays; None and NaN confidences become records with status `missing`.
+        """Predictions from plain arrays; a confidence of None or NaN has the status `missing`.
 
         Args:
             kind: `answer` or `event`.
@@ -172,7 +208,7 @@ class Predictions:
         Raises:
             InvalidInputError: lengths differ or values are out of range.
         """
-        c = vector("confidence", confidence).copy()
+        c = vector("confidence", cast(npt.ArrayLike, confidence)).copy()
         absent = np.isnan(c)
         if status is None:
             codes = np.where(absent, STATUSES.index("missing"), 0).astype(np.int8)
@@ -186,12 +222,14 @@ class Predictions:
             columns = pa.table(dict(columns))
         ids = None
         if prompt_id is not None:
-            ids = prompt_id if isinstance(prompt_id, pa.Array | pa.ChunkedArray) else list(prompt_id)
+            ids = (
+                prompt_id if isinstance(prompt_id, pa.Array | pa.ChunkedArray) else list(prompt_id)
+            )
             ids = as_strings(ids)
         return cls(
             kind=kind,
             confidence=c,
-            label=vector("label", label),
+            label=vector("label", cast(npt.ArrayLike, label)),
             status=codes,
             provenance=origin,
             model=model,
@@ -216,10 +254,14 @@ class Predictions:
         ids = self.prompt_id
         ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
         encoded = ids.dictionary_encode()
-        codes = encoded.indices.to_numpy(zero_copy_only=False)
-        if encoded.null_count or len(encoded.dictionary) == len(self):
+        unnamed = encoded.null_count
+        names = len(encoded.dictionary)
+        if names + unnamed == len(self):
             return None
-        return codes.astype(np.int64)
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        if unnamed:  # a row that names no prompt is a cluster of its own
+            codes[codes < 0] = names + np.arange(unnamed)
+        return codes
 
     def status_counts(self) -> dict[str, int]:
         """How many records have each status; statuses that do not occur are left out."""
@@ -244,7 +286,7 @@ class Predictions:
         )
 
     def to_table(self) -> pa.Table:
-        """One Arrow table with canonical column names; `levelhead.readers.write` puts it in a file."""
+        """One Arrow table with canonical names; `levelhead.readers.write` puts it in a file."""
         data: dict[str, Any] = {
             "confidence": pa.array(self.confidence, from_pandas=True),
             self.label_name: pa.array(self.label, from_pandas=True),
@@ -280,7 +322,7 @@ class Predictions:
 
 
 def concat(blocks: Sequence[Predictions]) -> Predictions:
-    """Blocks of one model and one kind as one; columns that not every block has are filled with null.
+    """Blocks of one model and one kind as one; columns that some lack are filled with null.
 
     Args:
         blocks: at least one block.
@@ -311,13 +353,15 @@ def concat(blocks: Sequence[Predictions]) -> Predictions:
         status=np.concatenate([b.status for b in blocks]),
         provenance=np.concatenate([b.provenance for b in blocks]),
         model=first.model,
-        prompt_id=pa.chunked_array([c for b in blocks for c in _chunks(b.prompt_id)])
+        prompt_id=pa.chunked_array(
+            [c for b in blocks for c in _chunks(b.prompt_id)], type=pa.string()
+        )
         if named
         else None,
         weight=np.concatenate([np.ones(len(b)) if b.weight is None else b.weight for b in blocks])
         if weighted
         else None,
-        columns=_drop_rows(pa.concat_tables(tables, promote_options="permissive")),
+        columns=_drop_rows(_joined(tables)),
     )
 
 
@@ -340,19 +384,43 @@ def as_strings(values: Any) -> pa.Array | pa.ChunkedArray:
         if not pa.types.is_nested(kind):
             return values.cast(pa.string())
         values = values.to_pylist()
-    return pa.array([None if v is None else os.fspath(v) if isinstance(v, os.PathLike) else str(v)
-                     for v in values], pa.string())
+    return pa.array(
+        [
+            None if v is None else os.fspath(v) if isinstance(v, os.PathLike) else str(v)
+            for v in values
+        ],
+        pa.string(),
+    )
 
 
-def _chunks(ids: pa.Array | pa.ChunkedArray | None) -> list[pa.Array]:
+def _chunks(ids: Any) -> list[pa.Array]:
     return ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids]
 
 
 def _with_rows(block: Predictions) -> pa.Table:
     """The block's columns plus one that keeps the row count when there are none."""
-    return block.columns.append_column("__rows__", pa.nulls(len(block))) if (
-        block.columns.num_columns
-    ) else pa.table({"__rows__": pa.nulls(len(block))})
+    return (
+        block.columns.append_column("__rows__", pa.nulls(len(block)))
+        if (block.columns.num_columns)
+        else pa.table({"__rows__": pa.nulls(len(block))})
+    )
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """The tables below one another; a column whose types cannot be united becomes strings."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        clashing = {
+            name
+            for name in {n for t in tables for n in t.column_names}
+            if len({t.schema.field(name).type for t in tables if name in t.column_names}) > 1
+        }
+        for i, table in enumerate(tables):
+            for name in clashing & set(table.column_names):
+                at = table.column_names.index(name)
+                tables[i] = table = table.set_column(at, name, as_strings(table[name]))
+        return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _drop_rows(table: pa.Table) -> pa.Table:

@@ -1,0 +1,66 @@
+"""Wrong versions of `levelhead.audit.report` and `levelhead.audit.charts`."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+REPORT, CHARTS = ["tests/audit/test_report.py"], ["tests/audit/test_charts.py"]
+
+MUTANTS = [
+    Mutant(
+        target="levelhead.audit.report",
+        old="autoescape=True",
+        new="autoescape=False",
+        why="Jinja's default: a text in the data becomes markup",
+        tests=REPORT,
+    ),
+    Mutant(
+        target="levelhead.audit.report",
+        old="    return text[:end].rstrip()",
+        new="    return Markup(text[:end].rstrip())",
+        why="the preview of a long text is marked as safe",
+        tests=REPORT,
+    ),
+    Mutant(
+        target="levelhead.audit.report",
+        old='    if value is None or _undefined(value):\n        return "undefined"\n    smallest',
+        new="    value = value or 0.0\n    smallest",
+        why="an undefined number is printed as 0.000",
+        tests=REPORT,
+    ),
+    Mutant(
+        target="levelhead.audit.report",
+        old='status == "ok" or n == 0',
+        new='status != "refusal" or n == 0',
+        why="records without a usable confidence are passed over in silence",
+        tests=REPORT,
+    ),
+    Mutant(
+        target="levelhead.audit.charts",
+        old="x, y = np.array(curve.confidence), np.array(curve.accuracy)",
+        new="y, x = np.array(curve.confidence), np.array(curve.accuracy)",
+        why="the axes of the reliability diagram are swapped",
+        tests=CHARTS,
+    ),
+    Mutant(
+        target="levelhead.audit.charts",
+        old='PALETTE["over" if says > right else "under"]',
+        new='PALETTE["over" if right > says else "under"]',
+        why="overconfident bins are shown as underconfident",
+        tests=CHARTS,
+    ),
+    Mutant(
+        target="levelhead.audit._drawing",
+        old='aria-label="{escape(label)}"',
+        new='aria-label="{label}"',
+        why="a model's name breaks out of the attribute",
+        tests=CHARTS,
+    ),
+    Mutant(
+        target="levelhead.audit.charts",
+        old="ax.plot(curve.coverage, curve.risk, color",
+        new="ax.plot(curve.risk, curve.coverage, color",
+        why="the axes of the risk-coverage curve are swapped",
+        tests=CHARTS,
+    ),
+]

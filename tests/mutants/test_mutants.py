@@ -1,0 +1,103 @@
+"""Every mutant is killed by the tests that it names, and the runner can tell when one is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import mutant as runner
+from mutant import Mutant, Outcome
+
+HERE = Path(__file__).parent
+WORKERS = 2
+
+
+def load(path: Path) -> list[Mutant]:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot load {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(module.MUTANTS)
+
+
+def every_mutant() -> list[tuple[str, Mutant]]:
+    found: list[tuple[str, Mutant]] = []
+    for path in sorted(HERE.glob("mutants_*.py")):
+        name = path.stem.removeprefix("mutants_")
+        found += [(f"{name}-{i}", one) for i, one in enumerate(load(path), start=1)]
+    return found
+
+
+MUTANTS = every_mutant()
+
+SELF_TEST = "tests/test_errors.py"
+EQUIVALENT = Mutant(
+    target="levelhead.errors",
+    old='"""An argument does not satisfy its contract."""',
+    new='"""An argument does not satisfy its contract, in other words."""',
+    why="a docstring is no behavior",
+    tests=[SELF_TEST],
+)
+CAUGHT = dataclasses.replace(
+    EQUIVALENT, old="n=1)", new="n=1, cutoff=0.99)", why="the nearest name is never close enough"
+)
+BROKEN = {
+    "`old` occurs 0 times": dataclasses.replace(EQUIVALENT, old="this is not in the source"),
+    "`old` occurs 4 times": dataclasses.replace(EQUIVALENT, old="(LevelheadError, "),
+    "`old` and `new` are the same": dataclasses.replace(EQUIVALENT, new=EQUIVALENT.old),
+    "names no tests": dataclasses.replace(EQUIVALENT, tests=[]),
+    "no module levelhead.nowhere": dataclasses.replace(EQUIVALENT, target="levelhead.nowhere"),
+    "ended with status 4": dataclasses.replace(EQUIVALENT, tests=["tests/no_such_test.py"]),
+    "ended with status 2": dataclasses.replace(
+        EQUIVALENT, old="class ConfigError(", new="raise OSError\n\n\nclass ConfigError("
+    ),
+    "never executed": dataclasses.replace(
+        EQUIVALENT, target="levelhead.audit.result", old="class MetricRow:", new="class Row:"
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[int, Future[Outcome]]]:
+    """Starts every selected mutant at once on as many workers as a small machine has cores."""
+    chosen = [
+        item.callspec.params["mutant"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and "mutant" in getattr(item, "fixturenames", ())
+    ]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield {id(one): pool.submit(runner.run, one) for one in chosen}
+
+
+@pytest.mark.parametrize("mutant", [m for _, m in MUTANTS], ids=[name for name, _ in MUTANTS])
+def test_mutant_is_killed(mutant: Mutant, outcomes: dict[int, Future[Outcome]]) -> None:
+    outcome = outcomes[id(mutant)].result()
+    assert outcome.verdict == "killed", f"{mutant.target}: {mutant.why}\n{outcome.detail}"
+
+
+def test_the_tests_are_green_on_an_unchanged_copy() -> None:
+    outcome = runner.baseline([SELF_TEST, *(path for _, one in MUTANTS for path in one.tests)])
+    assert outcome.verdict == "survived", outcome.detail
+
+
+def test_an_equivalent_mutant_survives() -> None:
+    outcome = runner.run(EQUIVALENT)
+    assert outcome.verdict == "survived", outcome.detail
+
+
+def test_a_wrong_version_is_killed() -> None:
+    outcome = runner.run(CAUGHT)
+    assert outcome.verdict == "killed", outcome.detail
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_a_mutant_that_cannot_run_is_broken_and_not_killed(reason: str) -> None:
+    outcome = runner.run(BROKEN[reason])
+    assert outcome.verdict == "broken", outcome.detail
+    assert reason in outcome.detail

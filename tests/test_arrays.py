@@ -1,0 +1,147 @@
+"""Validated arrays: what passes is float64 and untouched, what fails names value and index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from levelhead import _arrays as arrays
+from levelhead.errors import InvalidInputError
+
+
+def test_a_float64_array_is_not_copied_and_not_written_to() -> None:
+    values = np.array([0.1, 0.9])
+    values.flags.writeable = False
+    assert arrays.vector("confidence", values) is values
+    assert arrays.probabilities("confidence", values) is values
+
+
+@pytest.mark.parametrize("values", [[0, 1], (0.0, 1.0), np.array([0, 1], np.int8), [False, True]])
+def test_numbers_of_any_kind_become_float64(values: Any) -> None:
+    out = arrays.probabilities("confidence", values)
+    assert out.dtype == np.float64
+    assert out.tolist() == [0.0, 1.0]
+
+
+VECTORS: list[tuple[Any, str]] = [
+    (["a"], "confidence: expected numbers, got list \"['a']\""),
+    ([[0.5]], "confidence: expected one dimension (N,), got shape (1, 1); flatten it first"),
+    (0.5, "confidence: expected one dimension (N,), got shape ()"),
+    ([], "confidence: expected at least one value, got none"),
+    ([0.5, 1.5], "got 1.5 at index 1; percentages must be divided by 100 (or pass --percent)"),
+    ([0.5, -0.1], "confidence: expected values in [0, 1], got -0.1 at index 1"),
+    ([np.nan, 0.5], "got nan at index 0; a missing value must be given as a record with a status"),
+    ([np.inf], "confidence: expected values in [0, 1], got inf at index 0"),
+]
+
+
+@pytest.mark.parametrize(("values", "words"), VECTORS, ids=[words for _, words in VECTORS])
+def test_what_is_no_confidence(values: Any, words: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        arrays.probabilities("confidence", values)
+    assert words in str(caught.value)
+
+
+def test_a_vector_may_hold_anything_numeric() -> None:
+    out = arrays.vector("x", [np.nan, np.inf, -3])
+    np.testing.assert_array_equal(out, [np.nan, np.inf, -3.0])
+
+
+def test_pairs_have_one_length_and_their_own_names() -> None:
+    c, y, w = arrays.paired([0.5, 1], [1, 0.5])
+    assert (c.tolist(), y.tolist(), w) == ([0.5, 1.0], [1.0, 0.5], None)
+    with pytest.raises(
+        InvalidInputError, match="outcome: expected 2 values, one for each of p, got 1"
+    ):
+        arrays.paired([0.5, 1], [1], names=("p", "outcome"))
+    with pytest.raises(InvalidInputError, match=r"correct: expected values in \[0, 1\], got 2"):
+        arrays.paired([0.5], [2])
+
+
+WEIGHTS: list[tuple[Any, str]] = [
+    ([1], "weights: expected 2 values, one per sample, got 1"),
+    ([1, -1], "weights: expected finite values >= 0, got -1.0 at index 1"),
+    ([np.inf, 1], "weights: expected finite values >= 0, got inf at index 0"),
+    ([np.nan, 1], "weights: expected finite values >= 0, got nan at index 0"),
+    ([0, 0], "weights: expected at least one value above 0, got only zeros"),
+]
+
+
+@pytest.mark.parametrize(("weights", "words"), WEIGHTS, ids=[words for _, words in WEIGHTS])
+def test_what_are_no_weights(weights: Any, words: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        arrays.weights_or_none(weights, 2)
+    assert words in str(caught.value)
+    assert arrays.weights_or_none(None, 2) is None
+    assert np.array_equal(arrays.weights_or_none([0, 2], 2), [0.0, 2.0])
+
+
+CLASSES: list[tuple[Any, str]] = [
+    ([["a", "b"]], "probs: expected numbers"),
+    ([0.5, 0.5], "probs: expected shape (N, K) with N >= 1 and K >= 2, got (2,)"),
+    ([[1.0]], "got (1, 1)"),
+    (np.zeros((0, 2)), "got (0, 2)"),
+    ([[0.5, 0.5], [1.2, -0.2]], "probs: expected values in [0, 1], got 1.2 at row 1"),
+    ([[0.5, np.nan]], "got nan at row 0"),
+    ([[0.5, 0.4]], "got 0.9 in row 0; logits must go through a softmax first"),
+]
+
+
+@pytest.mark.parametrize(("probs", "words"), CLASSES, ids=[words for _, words in CLASSES])
+def test_what_are_no_class_probabilities(probs: Any, words: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        arrays.class_probabilities("probs", probs)
+    assert words in str(caught.value)
+
+
+def test_class_probabilities_may_be_rounded_as_float32_does() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(50, 1000)).astype(np.float32)
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert arrays.class_probabilities("probs", probs).dtype == np.float64
+
+
+INTEGERS: list[tuple[Any, str]] = [
+    ([0, 3], "labels: expected values >= 0 and below 3, got 3 at index 1"),
+    ([-1, 0], "labels: expected values >= 0 and below 3, got -1 at index 0"),
+    ([0.5, 1], "labels: expected whole numbers, got fractions or NaN"),
+    ([np.nan, 1], "labels: expected whole numbers, got fractions or NaN"),
+    (["a", "b"], "labels: expected whole numbers, got dtype"),
+    ([1], "labels: expected shape (2,), got (1,)"),
+]
+
+
+@pytest.mark.parametrize(("values", "words"), INTEGERS, ids=[words for _, words in INTEGERS])
+def test_what_are_no_class_indices(values: Any, words: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        arrays.integers("labels", values, 2, below=3)
+    assert words in str(caught.value)
+
+
+def test_class_indices() -> None:
+    assert arrays.integers("labels", [2.0, 0.0], 2, below=3).tolist() == [2, 0]
+    assert arrays.integers("labels", [5, 0], 2).dtype == np.int64
+    with pytest.raises(InvalidInputError, match="expected values >= 0, got -5 at index 0"):
+        arrays.integers("groups", [-5], 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "codes"),
+    [
+        (["b", "a", "b"], [1, 0, 1]),
+        ([7, 3, 7], [1, 0, 1]),
+        (np.array(["x", None, "x"], dtype=object), [1, 0, 1]),
+        ([0.5, 0.5, 0.1], [1, 1, 0]),
+    ],
+)
+def test_labels_of_any_kind_become_codes(values: Any, codes: list[int]) -> None:
+    out = arrays.codes("clusters", values, 3)
+    assert out.dtype == np.int64
+    assert out.tolist() == codes
+
+
+def test_codes_need_one_label_for_each_sample() -> None:
+    with pytest.raises(InvalidInputError, match=r"clusters: expected shape \(3,\), one label per"):
+        arrays.codes("clusters", ["a"], 3)
