@@ -92,6 +92,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"confidence": [[0.5], [0.6]]}, "confidence: expected one dimension"),
     ({"status": [0, 1]}, "got 0.6 with status 'missing' in row 2"),
     ({"confidence": [0.5, None], "status": [0, 0]}, "got nan with status 'ok' in row 2"),
+    ({"confidence": [0.5, 7], "status": [0, 1]}, "got 7.0 with status 'missing' in row 2"),
     ({"status": [0, 5]}, "status: expected codes 0 to 4, got 5 in row 2"),
     ({"status": [0, -1]}, "status: expected codes 0 to 4, got -1 in row 2"),
     ({"status": [0]}, "status: expected 2 values, got 1"),

@@ -18,7 +18,7 @@ _SUBMODULES = frozenset(
     {"audit", "elicitation", "errors", "metrics", "readers", "records", "scoring", "testing"}
 )
 
-__all__ = ["__version__", *sorted(_SUBMODULES)]
+__all__ = ["__version__"]
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -28,4 +28,4 @@ def __getattr__(name: str) -> ModuleType:
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return sorted([*__all__, *_SUBMODULES])

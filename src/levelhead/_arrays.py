@@ -21,6 +21,7 @@ __all__ = [
     "integers",
     "paired",
     "probabilities",
+    "times_or_none",
     "vector",
     "weights_or_none",
 ]
@@ -31,7 +32,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 SUM_TOLERANCE = 1e-6
-"""How far a row of class probabilities may sum from 1 (float32 softmax over 100k classes stays inside)."""
+"""How far a row of class probabilities may sum from 1 (a float32 softmax of 100k classes is nearer)."""
 
 
 def vector(name: str, values: ArrayLike) -> FloatArray:
@@ -92,6 +93,22 @@ def weights_or_none(weights: ArrayLike | None, size: int) -> FloatArray | None:
     if not w.any():
         raise InvalidInputError("weights: expected at least one value above 0, got only zeros")
     return w
+
+
+def times_or_none(
+    counts: ArrayLike | None, weights: ArrayLike | None, clusters: ArrayLike | None
+) -> FloatArray | None:
+    """Counts of equal rows as whole float64 numbers >= 0; they go with neither weights nor clusters."""
+    if counts is None:
+        return None
+    if weights is not None or clusters is not None:
+        raise InvalidInputError("counts: expected no weights and no clusters beside them, got some")
+    times = vector("counts", counts)
+    bad = ~((times >= 0.0) & (times == np.floor(times)) & np.isfinite(times))
+    if bad.any():
+        i = int(bad.argmax())
+        raise InvalidInputError(f"counts: expected whole numbers >= 0, got {times[i]} at index {i}")
+    return times
 
 
 def class_probabilities(name: str, values: ArrayLike) -> FloatArray:

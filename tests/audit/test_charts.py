@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 import subprocess
@@ -96,6 +97,19 @@ def test_gap_bars_join_accuracy_and_confidence_in_the_color_of_their_side() -> N
     assert colors == [under, over, over]
 
 
+def test_an_event_called_too_unlikely_is_overconfidence_too() -> None:
+    event = dataclasses.replace(BINS, label="frequency of the event")
+    ax = charts.reliability_diagram(event)
+    over, under = charts.PALETTE["over"], charts.PALETTE["under"]
+    assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [over, over, over]
+    shy = Reliability([0.2, 0.7], [0.3, 0.8], [9, 9], [0.25, 0.75], [0.1, 0.9], *[[0.5, 0.5]] * 2)
+    shy = dataclasses.replace(shy, label="frequency of the event")
+    ax = charts.reliability_diagram(shy)
+    assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [under, under]
+    assert texts(ax).count("overconfident") == 2
+    assert ax.get_ylabel() == "Frequency of the event"
+
+
 def test_bin_sizes_are_written_where_there_is_room() -> None:
     assert {"40", "10", "2k"} <= set(texts(charts.reliability_diagram(BINS)))
     narrow = Reliability([0.9, 0.91], [0.91, 0.92], [7.0, 8.0], [0.905, 0.915], *[[0.5, 0.5]] * 3)
@@ -104,8 +118,10 @@ def test_bin_sizes_are_written_where_there_is_room() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0"), (999, "999"), (1000, "1k"), (1234, "1.23k"), (56_789, "56.8k"), (999_900, "1M"),
-     (12_345_678, "12.3M"), (3e9, "3G"), (7.25, "7.25")],
+    [
+        (0, "0"), (999, "999"), (1000, "1k"), (1234, "1.2k"), (9_960, "10k"), (56_789, "57k"),
+        (999_900, "1M"), (12_345_678, "12M"), (3e9, "3G"), (7.25, "7.25"),
+    ],
 )  # fmt: skip
 def test_compact_counts(count: float, text: str) -> None:
     assert compact(count) == text

@@ -68,6 +68,15 @@ def test_the_most_confident_errors_are_kept_in_order() -> None:
     assert model.confident_errors[0].prompt_id == f"q{n - 1}"
 
 
+def test_an_error_is_found_at_its_row_in_its_file() -> None:
+    model = ModelRecords("m", "assert", ())
+    model.add(block("answer", [0.6, 0.7], [1, 1]), "first", 10)
+    model.add(block("answer", [0.6], [1]), "second", 10)
+    model.add(block("answer", [0.6, 0.9], [1, 0]), "second", 10)
+    (error,) = model.confident_errors
+    assert error.location == "second:3"
+
+
 def test_an_event_error_is_the_likelier_outcome_that_did_not_come() -> None:
     model = ModelRecords("m", "assert", ())
     model.add(block("event", [0.05, 0.95, 0.5, 0.9], [1, 1, 0, 0]), "f", 10**6)

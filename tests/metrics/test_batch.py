@@ -9,6 +9,7 @@ import pytest
 
 from levelhead import metrics
 from levelhead.errors import InvalidInputError
+from levelhead.metrics import resample
 from levelhead.metrics._accumulate import BinRule
 from levelhead.metrics.batch import METRICS, parse_metric, rise_of
 from levelhead.metrics.resample import Plan, Rows
@@ -67,8 +68,10 @@ def test_the_table_is_covered():
     assert {parse_metric(name).name for name in PUBLIC} == set(METRICS)
 
 
-@pytest.mark.parametrize("closed", ["right", "left"])
-def test_replicates_equal_the_public_functions_on_repeated_rows(closed):
+@pytest.mark.parametrize(("closed", "dense"), [("right", True), ("left", False)])
+def test_replicates_equal_the_public_functions_on_repeated_rows(closed, dense, monkeypatch):
+    if not dense:
+        monkeypatch.setattr(resample, "DENSE", 0)
     rng = np.random.default_rng(4)
     for c, y, w, group in samples():
         n_clusters = 0 if group is None else int(group.max()) + 1

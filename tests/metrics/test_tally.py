@@ -94,7 +94,7 @@ def test_the_grid_keeps_binned_sums_and_bounds_ranks(merged):
     area = roc_auc_score(hard, np.tile(c, 2), sample_weight=np.concatenate([w * y, w * (1 - y)]))
     low, high = tally.auroc_bounds()
     assert low <= area <= high
-    assert 0 < high - low < 1e-4
+    assert 0 < high - low < 2e-3  # the tenths tie within their cells
 
 
 def test_grid_cells_nest_in_the_bins_even_for_decimals_on_an_edge():
@@ -105,6 +105,12 @@ def test_grid_cells_nest_in_the_bins_even_for_decimals_on_an_edge():
     for bins in (10, 20):
         want = np.bincount(bin_index(decimals, bins), minlength=bins)
         np.testing.assert_allclose(np.bincount(bin_index(c, bins), w, bins), want)
+
+
+def test_a_decimal_on_an_edge_shares_no_cell_with_what_lies_beyond_it():
+    c = np.array([0.1 * 3, 0.300005, 0.7, 0.700005])
+    packed, _, weight = Tally.from_arrays(c, np.ones(4), max_distinct=1).arrays()
+    np.testing.assert_allclose(np.bincount(bin_index(packed, 10), weight, 10)[[2, 3, 6, 7]], 1.0)
 
 
 def test_percentages_do_not_count_as_many_values_when_few_are_allowed():

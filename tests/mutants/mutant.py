@@ -1,9 +1,9 @@
 """What a mutant is, and how one is run.
 
 A mutant is a short, plausible, wrong version of one source file. The tests that it names must
-notice it. It runs in a process of its own against a copy of the package in a temporary folder that comes
-first on the path; the mutated module leaves a mark when it has been executed, so that tests which
-never reach it cannot pass for tests which killed it.
+notice it. It runs in a process of its own against a copy of the package in a temporary folder that
+comes first on the path; the mutated module leaves a mark when it has been executed, so that tests
+which never reach it cannot pass for tests which killed it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Mutant", "Outcome", "baseline", "run"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "levelhead"
-TIMEOUT_S = 120.0
+TIMEOUT_S, BASELINE_TIMEOUT_S = 120.0, 600.0
 TAIL = 2000
 
 TESTS_FAILED, TESTS_PASSED = 1, 0  # exit statuses of pytest; everything above says it could not run
@@ -58,7 +58,7 @@ class Outcome:
     detail: str
 
 
-def run(mutant: Mutant, source: Path = SOURCE) -> Outcome:
+def run(mutant: Mutant, source: Path = SOURCE, timeout: float = TIMEOUT_S) -> Outcome:
     """Run the tests that a mutant names against the package with that one change."""
     path = _file_of(mutant.target, source)
     if path is None:
@@ -79,10 +79,10 @@ def run(mutant: Mutant, source: Path = SOURCE) -> Outcome:
             + f"\nwith open({str(mark)!r}, 'w') as _mark:\n    _mark.write(__file__)\n",
             encoding="utf-8",
         )
-        status, tail = _pytest(mutant.tests, copy.parent)
+        status, tail = _pytest(mutant.tests, copy.parent, timeout)
         executed = mark.exists() and Path(mark.read_text()).resolve() == changed.resolve()
     if status == -1:
-        return Outcome("broken", f"still running after {TIMEOUT_S:.0f} s\n{tail}")
+        return Outcome("broken", f"still running after {timeout:g} s\n{tail}")
     if status not in (TESTS_FAILED, TESTS_PASSED):
         return Outcome(
             "broken", f"pytest ended with status {status}, not with failing tests\n{tail}"
@@ -100,7 +100,8 @@ def baseline(tests: Iterable[str], source: Path = SOURCE) -> Outcome:
     Tests that are red anyway (or only in a copy) would seem to kill every mutant.
     """
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        status, tail = _pytest(sorted(set(tests)), _copy(source, Path(folder)).parent, examples=5)
+        first = _copy(source, Path(folder)).parent
+        status, tail = _pytest(sorted(set(tests)), first, BASELINE_TIMEOUT_S, examples=5)
     return Outcome("survived" if status == TESTS_PASSED else "broken", tail)
 
 
@@ -120,7 +121,9 @@ def _copy(source: Path, folder: Path) -> Path:
     return Path(shutil.copytree(source, folder / "src" / source.name))
 
 
-def _pytest(tests: Sequence[str], first: Path, examples: int | None = None) -> tuple[int, str]:
+def _pytest(
+    tests: Sequence[str], first: Path, timeout: float, examples: int | None = None
+) -> tuple[int, str]:
     """Exit status and the end of the output of pytest, with `first` first on the path."""
     environment = {"PYTHONPATH": os.pathsep.join([str(first), str(Path(__file__).parent)])}
     if examples is not None:
@@ -131,7 +134,7 @@ def _pytest(tests: Sequence[str], first: Path, examples: int | None = None) -> t
     arguments += ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *tests]
     out = first / "output"
     job = {"first": str(first), "environment": environment, "arguments": arguments}
-    job |= {"out": str(out), "timeout": TIMEOUT_S}
+    job |= {"out": str(out), "timeout": timeout}
     server = _server()
     if server.stdin is None or server.stdout is None:
         raise RuntimeError("the server has no pipes")

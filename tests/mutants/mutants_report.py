@@ -44,9 +44,16 @@ MUTANTS = [
     ),
     Mutant(
         target="levelhead.audit.charts",
-        old='PALETTE["over" if says > right else "under"]',
-        new='PALETTE["over" if right > says else "under"]',
+        old='PALETTE["over" if over else "under"]',
+        new='PALETTE["under" if over else "over"]',
         why="overconfident bins are shown as underconfident",
+        tests=CHARTS,
+    ),
+    Mutant(
+        target="levelhead.audit.charts",
+        old="(says - right) * (says - 0.5) > 0 if _event(curve) else says > right",
+        new="says > right",
+        why="an event called too unlikely is shown as underconfidence",
         tests=CHARTS,
     ),
     Mutant(

@@ -64,15 +64,22 @@ BROKEN = {
 
 
 @pytest.fixture(scope="session")
-def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[int, Future[Outcome]]]:
-    """Starts every selected mutant at once on as many workers as a small machine has cores."""
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(WORKERS) as workers:
+        yield workers
+
+
+@pytest.fixture(scope="session")
+def outcomes(
+    pool: ThreadPoolExecutor, request: pytest.FixtureRequest
+) -> dict[int, Future[Outcome]]:
+    """Starts every selected mutant at once, on as many workers as a small machine has cores."""
     chosen = [
         item.callspec.params["mutant"]
         for item in request.session.items
-        if isinstance(item, pytest.Function) and "mutant" in getattr(item, "fixturenames", ())
+        if isinstance(item, pytest.Function) and "mutant" in item.fixturenames
     ]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        yield {id(one): pool.submit(runner.run, one) for one in chosen}
+    return {id(one): pool.submit(runner.run, one) for one in chosen}
 
 
 @pytest.mark.parametrize("mutant", [m for _, m in MUTANTS], ids=[name for name, _ in MUTANTS])
@@ -81,9 +88,11 @@ def test_mutant_is_killed(mutant: Mutant, outcomes: dict[int, Future[Outcome]]) 
     assert outcome.verdict == "killed", f"{mutant.target}: {mutant.why}\n{outcome.detail}"
 
 
-def test_the_tests_are_green_on_an_unchanged_copy() -> None:
-    outcome = runner.baseline([SELF_TEST, *(path for _, one in MUTANTS for path in one.tests)])
-    assert outcome.verdict == "survived", outcome.detail
+def test_the_tests_are_green_on_an_unchanged_copy(pool: ThreadPoolExecutor) -> None:
+    tests = sorted({SELF_TEST, *(path for _, one in MUTANTS for path in one.tests)})
+    parts = [pool.submit(runner.baseline, tests[i::WORKERS]) for i in range(WORKERS)]
+    for part in parts:
+        assert part.result().verdict == "survived", part.result().detail
 
 
 def test_an_equivalent_mutant_survives() -> None:
@@ -101,3 +110,16 @@ def test_a_mutant_that_cannot_run_is_broken_and_not_killed(reason: str) -> None:
     outcome = runner.run(BROKEN[reason])
     assert outcome.verdict == "broken", outcome.detail
     assert reason in outcome.detail
+
+
+def test_a_mutant_that_never_ends_is_broken() -> None:
+    endless = dataclasses.replace(CAUGHT, old="sorted(choices)", new="[n for n in iter(str, 1)]")
+    outcome = runner.run(endless, timeout=3.0)
+    assert outcome.verdict == "broken", outcome.detail
+    assert "still running after 3 s" in outcome.detail
+
+
+def test_a_red_baseline_is_seen(tmp_path: Path) -> None:
+    red = tmp_path / "test_red.py"
+    red.write_text("def test_red():\n    assert False\n")
+    assert runner.baseline([str(red)]).verdict == "broken"

@@ -136,6 +136,11 @@ def with_newline(folder: Path) -> Path:
     return raw("junk", "two\nlines\x1b[31m.jsonl")(folder)
 
 
+def pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
+
+
 def a_folder(folder: Path) -> Path:
     path = folder / "inner.parquet"
     path.mkdir()
@@ -151,6 +156,7 @@ FILES: dict[str, tuple[Make, str]] = {
     "missing folder": (lambda folder: folder / "no" / "preds.jsonl", "there is no folder"),
     "directory": (a_folder, "got a directory"),
     "file as folder": (lambda f: raw("{}", "a.jsonl")(f) / "b.jsonl", "found none of that name"),
+    "pipe": (pipe, "got a pipe or a device"),
     "symlink loop": (loop, "lead in a circle"),
     "dangling link": (
         lambda f: ((f / "l.jsonl").symlink_to("gone"), f / "l.jsonl")[1],
@@ -229,6 +235,11 @@ FILES: dict[str, tuple[Make, str]] = {
     "probs without a target": (lines({"probs": [0.5, 0.5]}), "--gold"),
     "one class": (lines({"probs": [1.0], "label": 0}), "at least 2 classes"),
     "texts without tags": (lines({"completion": "I am sure", "correct": 1}), "--pattern"),
+    "a percentage instead of an answer": (
+        lines({"output": "<answer>37</answer>", "gold": "37"}),
+        "got percentages in the answer tags",
+    ),
+    "gold without answers": (lines({"confidence": 0.5, "gold": "37"}, {}), "--correct"),
     "newer schema": (
         lines({**GOOD, "status": "ok", "provenance": "reported", "levelhead.schema_version": "99"}),
         "update levelhead",

@@ -116,6 +116,15 @@ def test_several_samples_of_a_row_share_its_prompt(tmp_path: Path) -> None:
     assert found.clusters.tolist() == [0, 0, 1, 1]
 
 
+def test_rows_without_an_id_are_told_apart_across_shards(tmp_path: Path) -> None:
+    columns = {"M-evals": [[1], [0]], "M-confidence_levels": [[0.1], [0.2]]}
+    for i in range(2):
+        stream(tmp_path / f"data-0000{i}-of-00002.arrow", columns)
+    found = load([tmp_path])["M"]
+    assert len(found) == 4
+    assert found.clusters is None
+
+
 def test_levels_that_are_null_or_nan_are_missing(tmp_path: Path) -> None:
     columns = {
         "M-evals": [[1], [0], [None]],

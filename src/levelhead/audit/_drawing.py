@@ -281,7 +281,7 @@ def capital(text: str) -> str:
 def compact(count: float) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= 0.9995 * size:
-            return f"{count / size:.3g}"[:4].rstrip(".") + unit
+            return f"{count / size:.{1 if count < 9.95 * size else 0}f}".removesuffix(".0") + unit
     return f"{count:.4g}"
 
 

@@ -74,7 +74,8 @@ def reliability_diagram(
     """Accuracy over stated confidence, bin by bin, against the diagonal of perfect calibration.
 
     One model: bars fill the gap between accuracy and confidence, in the color of overconfidence or
-    of underconfidence, and a row of counts says how many records a bin holds. Several models: a
+    of underconfidence (for events: a probability farther from or closer to 1/2 than it should be),
+    and a row of counts says how many records a bin holds. Several models: a
     line each. The area of a point grows with its bin.
 
     Args:
@@ -114,9 +115,11 @@ def reliability_diagram(
             ends = {n: (c.accuracy or [np.nan])[-1] for n, c in named.items()}
             names_at_the_end(ax, ends)
         else:
-            _counts(ax, next(iter(named.values())))
+            curve = next(iter(named.values()))
+            _counts(ax, curve)
+            above = "over" if _event(curve) else "under"
             corner(ax, 0.985, 0.025, "right", "overconfident", "over")
-            corner(ax, 0.015, 0.975, "left", "underconfident", "under")
+            corner(ax, 0.015, 0.975, "left", f"{above}confident", above)
         _name_the_diagonal(ax, list(named.values()))
     return ax
 
@@ -157,8 +160,9 @@ def confidence_histogram(
         width = np.diff(edges)
         inner: dict[str, Any] = {"width": 0.86 * width, "align": "edge", "lw": 0, "zorder": 2}
         x = edges[:-1] + 0.07 * width
-        ax.bar(x, right / total, color=PALETTE["bar"], **inner)
-        ax.bar(x, wrong / total, bottom=right / total, color=PALETTE["over"], **inner)
+        roles = ("muted", "bar") if event else ("bar", "over")
+        ax.bar(x, right / total, color=PALETTE[roles[0]], **inner)
+        ax.bar(x, wrong / total, bottom=right / total, color=PALETTE[roles[1]], **inner)
         top = float(((right + wrong) / total).max(initial=0.0)) or 1.0
         ax.set(xlim=(0, 1), ylim=(0, 1.25 * top))
         ax.xaxis.set_ticks(np.linspace(0, 1, 6))
@@ -166,7 +170,7 @@ def confidence_histogram(
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(FuncFormatter(percent_tick))
         words = ("happened", "did not happen") if event else ("right", "wrong")
-        key(ax, [(words[0], "bar"), (words[1], "over")])
+        key(ax, list(zip(words, roles, strict=True)))
         markers(ax, {"says": mean_confidence, "happens" if event else "is right": accuracy})
     return ax
 
@@ -350,7 +354,9 @@ def _gaps(ax: Axes, curve: Reliability) -> None:
         curve.low, curve.high, curve.confidence, curve.accuracy, strict=True
     ):
         inset = 0.06 * (high - low)
-        color = PALETTE["over" if says > right else "under"]
+        # An event that is called too unlikely is overconfidence as much as one called too likely.
+        over = (says - right) * (says - 0.5) > 0 if _event(curve) else says > right
+        color = PALETTE["over" if over else "under"]
         ax.bar(
             low + inset,
             says - right,
@@ -362,6 +368,10 @@ def _gaps(ax: Axes, curve: Reliability) -> None:
             linewidth=0,
             zorder=2,
         )
+
+
+def _event(curve: Reliability) -> bool:
+    return curve.label != "accuracy"
 
 
 def _counts(ax: Axes, curve: Reliability) -> None:
@@ -377,7 +387,7 @@ def _counts(ax: Axes, curve: Reliability) -> None:
 
 
 def _name_the_diagonal(ax: Axes, curves: Sequence[Reliability]) -> None:
-    """Label the diagonal where the points, bars and intervals leave most room above it."""
+    """Label the diagonal where the points, bars and intervals leave most room beside it."""
     boxes = [
         (low, high, min(c, a_low), max(c, a_high))
         for curve in curves
@@ -391,24 +401,27 @@ def _name_the_diagonal(ax: Axes, curves: Sequence[Reliability]) -> None:
         )
     ]
 
-    def clearance(t: float) -> float:
+    def clearance(t: float, side: int) -> float:
         """Least distance of the label, three points along it, from anything drawn."""
-        spots = [(t + d - 0.03, t + d + 0.03) for d in (-0.11, -0.05, 0.0, 0.05, 0.11)]
+        spots = [
+            (t + d - 0.03 * side, t + d + 0.03 * side) for d in (-0.11, -0.05, 0.0, 0.05, 0.11)
+        ]
         apart = [
             max(x0 - x, x - x1, y0 - y, y - y1, 0.0) for x, y in spots for x0, x1, y0, y1 in boxes
         ]
         return min(apart, default=1.0)
 
-    at = max(np.linspace(0.2, 0.8, 25), key=lambda t: (round(clearance(t), 3), -abs(t - 0.35)))
+    places = [(float(t), side) for side in (1, -1) for t in np.linspace(0.2, 0.8, 25)]
+    at, side = max(places, key=lambda p: (round(clearance(*p), 2), p[1], -abs(p[0] - 0.35)))
     ax.text(
-        at - 0.02,
-        at + 0.02,
+        at - 0.02 * side,
+        at + 0.02 * side,
         "perfect calibration",
         rotation=45,
         transform_rotates_text=True,
         rotation_mode="anchor",
         ha="center",
-        va="baseline",
+        va="baseline" if side > 0 else "top",
         fontsize=SMALL,
         color=PALETTE["muted"],
     )

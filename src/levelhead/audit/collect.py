@@ -49,6 +49,15 @@ class Rows:
     correct: FloatArray
     weights: FloatArray | None = None
     clusters: IntArray | None = None
+    counted: bool = False
+    """Whether the weights count equal rows, as a tally's do."""
+
+    @property
+    def resampling(self) -> dict[str, Any]:
+        """The keyword arguments of every interval: what is resampled."""
+        if self.counted:
+            return {"counts": self.weights}
+        return {"weights": self.weights, "clusters": self.clusters}
 
     def top_label(self) -> Rows:
         """An event's rows read as claims: max(p, 1 - p) against being right, p = 0.5 counting half."""
@@ -108,11 +117,14 @@ class ModelRecords:
         self.provenance_counts: dict[str, int] = {}
         self.tally: Tally | None = None
         self.tally_parsed: Tally | None = None
+        self.counted = True
+        """Whether a tally's weights are numbers of rows; not where the records carry weights."""
         self.slice_tallies: dict[tuple[str, str], Tally] = {}
         self._blocks: list[Predictions] = []
         self._merged: Predictions | None = None
         self._errors: list[tuple[float, int, ConfidentError]] = []
         self._seen = 0
+        self._seen_in_file = 0
 
     @property
     def streamed(self) -> bool:
@@ -138,6 +150,7 @@ class ModelRecords:
             )
         if path not in self.files:
             self.files.append(path)
+            self._seen_in_file = 0
         self.n_records += len(block)
         self.n_unlabelled += int(np.isnan(block.label).sum())
         _add_counts(self.status_counts, block.status_counts())
@@ -145,26 +158,26 @@ class ModelRecords:
         self.n_refusals = self.status_counts.get("refusal", 0)
         self._keep_errors(block, path)
         if self.tally is not None:
-            self._fold(block)
+            self._fold(block, self.tally)
             return
         self._blocks.append(block)
         if self.n_records > max_rows:
             blocks, self._blocks = self._blocks, []
             self.tally = Tally()
             for kept in blocks:
-                self._fold(kept)
+                self._fold(kept, self.tally)
 
     def rows(self, part: Literal["scored", "parsed"] = "scored") -> Rows:
         """The scored rows, or only those whose confidence was parsed, in the kind's own reading."""
         if self.tally is not None:
             tally = self.tally_parsed if part == "parsed" and self.tally_parsed else self.tally
-            return Rows(*tally.arrays())
+            return Rows(*tally.arrays(), counted=self.counted)
         return native_rows(self.predictions, "drop" if part == "parsed" else self.missing)[0]
 
     def slices(self) -> Iterator[tuple[str, str, Rows]]:
         """(column, value, rows) of every slice."""
         for (column, value), tally in self.slice_tallies.items():
-            yield column, value, Rows(*tally.arrays())
+            yield column, value, Rows(*tally.arrays(), counted=self.counted)
         if self.streamed or not self.by:
             return
         rows, keep = native_rows(self.predictions, self.missing)
@@ -182,11 +195,11 @@ class ModelRecords:
         """The errors with the highest confidence, most confident first, earliest first among equals."""
         return [error for _, _, error in sorted(self._errors, key=lambda e: (-e[0], -e[1]))]
 
-    def _fold(self, block: Predictions) -> None:
+    def _fold(self, block: Predictions, tally: Tally) -> None:
         rows, keep = native_rows(block, self.missing)
-        assert self.tally is not None  # set before the first block is folded
+        self.counted &= rows.weights is None
         if rows.confidence.size:
-            self.tally.update(rows.confidence, rows.correct, weights=rows.weights)
+            tally.update(rows.confidence, rows.correct, weights=rows.weights)
         if block.status.any() or self.tally_parsed is not None:
             if self.tally_parsed is None:
                 self.tally_parsed = Tally()
@@ -201,8 +214,8 @@ class ModelRecords:
                 if key not in self.slice_tallies and len(self.slice_tallies) >= MAX_SLICE_VALUES:
                     key = (column, OTHER)
                 part = _where(rows, codes == i)
-                tally = self.slice_tallies.setdefault(key, Tally())
-                tally.update(part.confidence, part.correct, weights=part.weights)
+                slice_tally = self.slice_tallies.setdefault(key, Tally())
+                slice_tally.update(part.confidence, part.correct, weights=part.weights)
 
     def _keep_errors(self, block: Predictions, path: str) -> None:
         event = block.kind == "event"
@@ -220,12 +233,13 @@ class ModelRecords:
             entry = (float(claim[i]), -(self._seen + int(i)))
             if len(self._errors) == MAX_ERRORS and entry <= self._errors[0][:2]:
                 continue
-            item = (*entry, _confident_error(block, int(i), path, self._seen))
+            item = (*entry, _confident_error(block, int(i), path, self._seen_in_file))
             if len(self._errors) < MAX_ERRORS:
                 heapq.heappush(self._errors, item)
             else:
                 heapq.heapreplace(self._errors, item)
         self._seen += len(block)
+        self._seen_in_file += len(block)
 
 
 def collect(
@@ -292,11 +306,12 @@ def _slice_values(block: Predictions, column: str) -> Any:
 
 
 def _where(rows: Rows, mask: BoolArray) -> Rows:
-    return Rows(
-        rows.confidence[mask],
-        rows.correct[mask],
-        None if rows.weights is None else rows.weights[mask],
-        None if rows.clusters is None else rows.clusters[mask],
+    return dataclasses.replace(
+        rows,
+        confidence=rows.confidence[mask],
+        correct=rows.correct[mask],
+        weights=None if rows.weights is None else rows.weights[mask],
+        clusters=None if rows.clusters is None else rows.clusters[mask],
     )
 
 

@@ -36,7 +36,7 @@ def warnings_about(summary: ModelAudit, records: ModelRecords, convention: Conve
         what = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in sorted(unread.items()))
         how = {
             "assert": "each counts as a claim of certainty (0.99); "
-            "the column 'parsed only' leaves them out",
+            "the 'parsed only' values leave them out",
             "drop": "they are left out of the metrics, as this convention does",
             "zero": "each counts as confidence 0, as this convention does, "
             "which gives a wrong answer a perfect score",

@@ -125,7 +125,7 @@ SENSITIVITY_ROWS = (
     ("mass", "left", "equal mass, left edge in"),
 )
 
-SHOWN_ERRORS, SHOWN_SLICES, PREVIEW = 5, 12, 320
+SHOWN_ERRORS, SHOWN_SLICES, PREVIEW = 5, 12, 240
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,12 +183,13 @@ def render_html(result: AuditResult) -> str:
         strip_end=_strip_end(sections),
         bins=sorted({s.n_bins for m in result.models for s in m.sensitivity}),
         warnings=_warnings(sections),
-        shown_errors=SHOWN_ERRORS,
+        shown_errors=SHOWN_ERRORS if len(sections) == 1 else 3,
         shown_slices=SHOWN_SLICES,
         preview=PREVIEW,
         used_readings=sorted({r.reading for m in result.models for r in m.metrics}),
         any_parsed=any(r.parsed is not None for m in result.models for r in m.metrics),
         names_cut=any(len(section.name) > charts.MAX_NAME for section in sections),
+        any_event=any(m.kind == "event" for m in result.models),
         any_slices=any(m.slices for m in result.models),
         any_errors=any(m.confident_errors for m in result.models),
     )
@@ -473,7 +474,9 @@ def _p_value(value: float | None) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """The beginning of a long text, cut at a space where one is near, never inside a character."""
+    """The beginning of a long text in one line, cut at a space where one is near, never inside a
+    character."""
+    text = " ".join(text.split())
     if len(text) <= limit:
         return text
     space = text.rfind(" ", limit - 40, limit)

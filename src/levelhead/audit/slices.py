@@ -77,10 +77,14 @@ def _gap_half_width(rows: Rows, level: float) -> float | None:
     d = rows.confidence - rows.correct
     w = np.ones(d.size) if rows.weights is None else rows.weights
     mean = np.average(d, weights=w)
-    part = w * (d - mean)
-    if rows.clusters is not None:
-        part = np.bincount(np.unique(rows.clusters, return_inverse=True)[1], part)
-    if part.size < 2:
+    if rows.counted:
+        squares, n = w * (d - mean) ** 2, w.sum()
+    else:
+        part = w * (d - mean)
+        if rows.clusters is not None:
+            part = np.bincount(np.unique(rows.clusters, return_inverse=True)[1], part)
+        squares, n = part**2, part.size
+    if n < 2:
         return None
-    variance = float(np.sum(part**2)) / w.sum() ** 2 * part.size / (part.size - 1)
+    variance = float(squares.sum()) / w.sum() ** 2 * n / (n - 1)
     return NormalDist().inv_cdf(0.5 + level / 2.0) * variance**0.5

@@ -220,8 +220,7 @@ def _metric_rows(
             use.confidence,
             use.correct,
             resampled,
-            weights=use.weights,
-            clusters=use.clusters,
+            **use.resampling,
             **convention.binning,
             n_boot=n_boot,
             level=level,
@@ -232,8 +231,7 @@ def _metric_rows(
                 use.confidence,
                 use.correct,
                 **convention.binning,
-                weights=use.weights,
-                clusters=use.clusters,
+                **use.resampling,
                 level=level,
                 seed=seed,
             )
@@ -270,8 +268,7 @@ def _null(
         rows.confidence,
         rows.correct,
         **convention.binning,
-        weights=rows.weights,
-        clusters=rows.clusters,
+        **rows.resampling,
         n_draws=n_boot,
         seed=seed,
     )
@@ -279,15 +276,9 @@ def _null(
 
 
 def _reliability(rows: Rows, convention: Convention, event: bool, level: float) -> Reliability:
-    binning = {**convention.binning, "weights": rows.weights}
-    curve = reliability_curve(rows.confidence, rows.correct, **binning)
-    low, high = reliability_intervals(
-        rows.confidence,
-        rows.correct,
-        clusters=rows.clusters,
-        level=level,
-        **binning,
-    )
+    c, y = rows.confidence, rows.correct
+    curve = reliability_curve(c, y, weights=rows.weights, **convention.binning)
+    low, high = reliability_intervals(c, y, level=level, **rows.resampling, **convention.binning)
     return Reliability(
         low=curve.low.tolist(),
         high=curve.high.tolist(),
@@ -322,8 +313,7 @@ def _trust_curve(top: Rows, *, n_boot: int, level: float, seed: int) -> TrustCur
         top.confidence,
         top.correct,
         STAKES,
-        weights=top.weights,
-        clusters=top.clusters,
+        **top.resampling,
         n_boot=n_boot,
         level=level,
         seed=seed,

@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray, IntArray, paired
+from levelhead._arrays import ArrayLike, FloatArray, IntArray, paired, times_or_none
 from levelhead.errors import InvalidInputError
 from levelhead.metrics._accumulate import BinRule
 from levelhead.metrics.resample import Interval, cluster_codes
@@ -42,6 +42,7 @@ def ece_interval(
     closed: str = "right",
     edges: str = "decimal",
     weights: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     level: float = 0.95,
     n_draws: int = 2000,
@@ -59,6 +60,8 @@ def ece_interval(
         closed: `right` or `left`: the edge that belongs to a bin.
         edges: `decimal` or `float`, as in `bin_index`.
         weights: (N,) >= 0; None = 1.
+        counts: (N,) whole numbers >= 0: how many equal samples each row stands for, as in
+            `Tally.arrays`; without weights and clusters. None = 1.
         clusters: (N,) labels; rows of a cluster may depend on one another (samples of a prompt).
         level: coverage wanted, in (0, 1).
         n_draws: simulated samples per candidate.
@@ -83,13 +86,14 @@ def ece_interval(
         >>> interval.low, round(interval.value, 12), 0.05 < interval.high < 0.12
         (0.0, 0.0, True)
     """
-    c, y, w = paired(confidence, correct, weights)
+    times = times_or_none(counts, weights, clusters)
+    c, y, w = paired(confidence, correct, weights if times is None else times)
     check_level(level)
     rule = BinRule(n_bins, closed, edges)
     if n_draws < 100:
         raise InvalidInputError(f"n_draws: expected at least 100, got {n_draws}")
     groups = None if clusters is None else cluster_codes("clusters", clusters, c.size)
-    bins = BinSummary.of(c, y, w, groups, rule)
+    bins = BinSummary.of(c, y, w, groups, rule, counted=times is not None)
     low, _, high = invert(bins, level, n_draws, seed)
     return Interval(bins.ece, low, high, level, "test inversion", n_draws)
 
@@ -127,12 +131,16 @@ class BinSummary:
         w: FloatArray | None,
         groups: IntArray | None,
         rule: BinRule,
+        *,
+        counted: bool = False,
     ) -> BinSummary:
+        """The summary of these rows; `counted` says that `w` counts equal rows."""
         index, n_bins = rule.index(c), rule.n_bins
         weight = np.ones(c.size) if w is None else w
         mass = np.bincount(index, weight, n_bins)
         used = mass > 0
-        squared = np.bincount(index, weight * weight, n_bins)[used]
+        square = weight if counted else weight * weight
+        squared = np.bincount(index, square, n_bins)[used]
         total = mass.sum()
         share = mass[used] / total
         gap = np.bincount(index, weight * (c - y), n_bins)[used] / total
@@ -141,7 +149,7 @@ class BinSummary:
         n_groups = 0
         if groups is None:
             design = np.ones(share.size)
-            total_effective = float(total**2 / (weight**2).sum())
+            total_effective = float(total**2 / square.sum())
             deviation = _variance(share, gap, mean - gap / share, effective)
             covariance = -np.outer(gap, gap) / total_effective
             np.fill_diagonal(covariance, deviation)

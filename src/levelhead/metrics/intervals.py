@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray, IntArray, paired, vector
+from levelhead._arrays import ArrayLike, FloatArray, IntArray, paired, times_or_none, vector
 from levelhead.errors import InvalidInputError
 from levelhead.metrics._accumulate import BinRule
 from levelhead.metrics.batch import METRICS, MetricSpec, parse_metric
@@ -54,6 +54,7 @@ def bootstrap(
     metrics: Sequence[str] | Mapping[str, str | Callable[..., float]],
     *,
     weights: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     n_bins: int = 10,
     closed: str = "right",
@@ -72,6 +73,8 @@ def bootstrap(
         metrics: names of `metric_names`, `"trust@0.75"` with a parameter; or a mapping from your
             own keys to names or to functions `(confidence, correct, *, weights=None) -> float`.
         weights: (N,) >= 0; a resampled row keeps its weight; None = 1.
+        counts: (N,) whole numbers >= 0: how many equal samples each row stands for, as in
+            `Tally.arrays`; without weights and clusters. None = 1.
         clusters: (N,) labels; whole clusters are resampled.
         n_bins: number of bins of equal width, for the binned metrics.
         closed: `right` or `left`: the edge that belongs to a bin.
@@ -97,21 +100,26 @@ def bootstrap(
         >>> interval.value, 0.55 < interval.low < 0.65, 0.75 < interval.high < 0.85
         (0.7, True, True)
     """
+    times = times_or_none(counts, weights, clusters)
     c, y, w = paired(confidence, correct, weights)
     check_level(level)
     rule = BinRule(n_bins, closed, edges)
+    if times is not None and times.shape != c.shape:
+        raise InvalidInputError(f"counts: expected {c.size} values, one per row, got {times.size}")
     if n_boot < 2:
         raise InvalidInputError(f"n_boot: expected at least 2, got {n_boot}")
     if isinstance(metrics, str):
         raise InvalidInputError(f"metrics: expected a list of names, got the text {metrics!r}")
     wanted = dict(metrics) if isinstance(metrics, Mapping) else {name: name for name in metrics}
+    if times is not None and not all(isinstance(m, str) for m in wanted.values()):
+        raise InvalidInputError("counts: expected metrics by name beside them, got a function")
     table = {key: parse_metric(m) for key, m in wanted.items() if isinstance(m, str)}
     calls = {key: m for key, m in wanted.items() if not isinstance(m, str)}
     groups = None if clusters is None else cluster_codes("clusters", clusters, c.size)
     result: dict[str, Interval] = {}
     if table:
         specs = list(table.values())
-        values, replicates = _replicates(c, y, w, groups, specs, rule, n_boot, seed)
+        values, replicates = _replicates(c, y, w, groups, times, specs, rule, n_boot, seed)
         method = "percentile bootstrap" if groups is None else "cluster bootstrap"
         alone = groups is not None and int(groups.max()) == 0
         for i, key in enumerate(table):
@@ -127,13 +135,14 @@ def _replicates(
     y: FloatArray,
     w: FloatArray | None,
     groups: IntArray | None,
+    times: FloatArray | None,
     specs: Sequence[MetricSpec],
     rule: BinRule,
     n_boot: int,
     seed: int,
 ) -> tuple[FloatArray, FloatArray]:
     """Values (k,) and replicates (n_boot, k) of the metrics."""
-    rows = Rows.of(c, y, w, groups, 0 if groups is None else int(groups.max()) + 1)
+    rows = Rows.of(c, y, w, groups, 0 if groups is None else int(groups.max()) + 1, times)
     plan = Plan(rows, specs, rule=rule)
     rng = np.random.default_rng(seed)
     blocks = [plan.evaluate(counts) for counts in plan.draw(rng, n_boot)]
@@ -182,6 +191,7 @@ def trust_curve_intervals(
     t0s: ArrayLike,
     *,
     weights: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     n_boot: int = 1000,
     level: float = 0.95,
@@ -196,6 +206,8 @@ def trust_curve_intervals(
         correct: (N,) in [0, 1]; 0.5 counts half.
         t0s: (T,) in [0, 1).
         weights: (N,) >= 0; None = 1.
+        counts: (N,) whole numbers >= 0: how many equal samples each row stands for, as in
+            `Tally.arrays`; without weights and clusters. None = 1.
         clusters: (N,) labels; whole clusters are resampled.
         n_boot: number of resamples.
         level: pointwise coverage wanted, in (0, 1).
@@ -218,6 +230,7 @@ def trust_curve_intervals(
         correct,
         names,
         weights=weights,
+        counts=counts,
         clusters=clusters,
         n_boot=n_boot,
         level=level,
@@ -234,6 +247,7 @@ def reliability_intervals(
     closed: str = "right",
     edges: str = "decimal",
     weights: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     level: float = 0.95,
 ) -> tuple[FloatArray, FloatArray]:
@@ -248,6 +262,8 @@ def reliability_intervals(
         closed: `right` or `left`: the edge that belongs to a bin.
         edges: `decimal` or `float`, as in `bin_index`.
         weights: (N,) >= 0; None = 1.
+        counts: (N,) whole numbers >= 0: how many equal samples each row stands for, as in
+            `Tally.arrays`; without weights and clusters. None = 1.
         clusters: (N,) labels; dependence within a cluster lowers the effective number of rows.
         level: coverage wanted, in (0, 1).
 
@@ -266,7 +282,8 @@ def reliability_intervals(
         >>> low.round(4), high
         (array([0.7225]), array([1.]))
     """
-    c, y, w = paired(confidence, correct, weights)
+    times = times_or_none(counts, weights, clusters)
+    c, y, w = paired(confidence, correct, weights if times is None else times)
     check_level(level)
     rule = BinRule(n_bins, closed, edges)
     weight = np.ones(c.size) if w is None else w
@@ -274,7 +291,8 @@ def reliability_intervals(
     mass = np.bincount(index, weight, n_bins)
     used = mass > 0
     rate = np.bincount(index, weight * y, n_bins)[used] / mass[used]
-    effective = mass[used] ** 2 / np.bincount(index, weight * weight, n_bins)[used]
+    square = weight if times is not None else weight * weight
+    effective = mass[used] ** 2 / np.bincount(index, square, n_bins)[used]
     if clusters is not None:
         groups = cluster_codes("clusters", clusters, c.size)
         position = (np.cumsum(used) - 1)[index]

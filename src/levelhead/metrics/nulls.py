@@ -12,7 +12,7 @@ import operator
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray, IntArray, codes
+from levelhead._arrays import ArrayLike, FloatArray, IntArray, codes, times_or_none
 from levelhead.errors import InvalidInputError, unknown_name
 from levelhead.metrics._accumulate import NORMS, BinRule, gap_norm, per_bin, placed
 
@@ -72,6 +72,7 @@ def ece_null(
     edges: str = "decimal",
     norm: str = "l1",
     weights: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     n_draws: int = 1000,
     seed: int = 0,
@@ -88,6 +89,8 @@ def ece_null(
         edges: `decimal` or `float`, see `bin_index`.
         norm: `l1`, `l2` or `max`, see `ece`.
         weights: (N,) >= 0; None counts every sample once.
+        counts: (N,) whole numbers >= 0: how many equal samples each row stands for, as in
+            `Tally.arrays`; without weights and clusters. None = 1.
         clusters: (N,) labels, e.g. prompt ids. The samples of a cluster then share one uniform
             number U, y*_i = [U < c_i]: as dependent as calibration allows. `ece_excess_test`
             estimates the dependence instead. None draws every sample on its own.
@@ -116,9 +119,12 @@ def ece_null(
         True
     """
     rule = BinRule(n_bins, closed, edges)
-    c, _, w, index = placed(confidence, confidence, weights, rule, bins)
+    times = times_or_none(counts, weights, clusters)
+    given = weights if times is None else times
+    c, _, w, index = placed(confidence, confidence, given, rule, bins)
+    groups = _groups(clusters, c.size)
     draws = _null_draws(
-        c, w, index, rule.n_bins, norm, _groups(clusters, c.size), 1.0, n_draws, seed
+        c, w, index, rule.n_bins, norm, groups, 1.0, n_draws, seed, counted=times is not None
     )
     return EceNull(float(draws.mean()), float(draws.std()), float(np.quantile(draws, 0.95)), draws)
 
@@ -133,6 +139,7 @@ def ece_excess_test(
     edges: str = "decimal",
     norm: str = "l1",
     weights: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     n_draws: int = 1000,
     seed: int = 0,
@@ -150,6 +157,8 @@ def ece_excess_test(
         edges: `decimal` or `float`, see `bin_index`.
         norm: `l1`, `l2` or `max`, see `ece`.
         weights: (N,) >= 0; None counts every sample once.
+        counts: (N,) whole numbers >= 0: how many equal samples each row stands for, as in
+            `Tally.arrays`; without weights and clusters. None = 1.
         clusters: (N,) labels, e.g. prompt ids. Samples of a cluster are then drawn with the
             correlation that the data show: each takes the uniform number of its cluster with
             probability sqrt(rho) and one of its own otherwise, where rho in [0, 1] is the
@@ -176,10 +185,14 @@ def ece_excess_test(
         (0.23, True)
     """
     rule = BinRule(n_bins, closed, edges)
-    c, y, w, index = placed(confidence, correct, weights, rule, bins)
+    times = times_or_none(counts, weights, clusters)
+    given = weights if times is None else times
+    c, y, w, index = placed(confidence, correct, given, rule, bins)
     groups = _groups(clusters, c.size)
     rho = 0.0 if groups is None else _within_cluster_correlation(y, w, index, groups)
-    draws = _null_draws(c, w, index, rule.n_bins, norm, groups, rho, n_draws, seed)
+    draws = _null_draws(
+        c, w, index, rule.n_bins, norm, groups, rho, n_draws, seed, counted=times is not None
+    )
     gap = per_bin(index, c - y if w is None else w * (c - y), rule.n_bins)
     weight = per_bin(index, w, rule.n_bins)
     observed = gap_norm(gap, weight, norm)
@@ -234,8 +247,10 @@ def _null_draws(
     rho: float,
     n_draws: int,
     seed: int,
+    *,
+    counted: bool,
 ) -> FloatArray:
-    """(n_draws,) ECEs of calibrated models."""
+    """(n_draws,) ECEs of calibrated models; `counted` says that `w` counts equal samples."""
     if norm not in NORMS:
         raise unknown_name("norm", norm, NORMS)
     n = _whole("n_draws", n_draws, 1)
@@ -244,7 +259,9 @@ def _null_draws(
     # A stream of its own: data made with the same small seed must not share their numbers with it.
     rng = np.random.default_rng([_whole("seed", seed, 0), _STREAM])
     small = c.size * n <= _EXACT_UP_TO
-    if groups is not None and rho > 0.0:
+    if counted:
+        gaps = _binomial(c, w, index, used.size, _cell(c), n, rng, counted=True)
+    elif groups is not None and rho > 0.0:
         draw = _clustered_outcomes if small else _clustered_normal
         gaps = draw(c, w, index, used.size, groups, rho, n, rng)
     else:
@@ -299,12 +316,15 @@ def _binomial(
     cells: IntArray,
     n_draws: int,
     rng: np.random.Generator,
+    *,
+    counted: bool = False,
 ) -> FloatArray:
     """(n_draws, B) gaps, a binomial per cell of a bin, scaled to the variance of its samples."""
     one = np.ones_like(c) if w is None else w
     key = cells * n_bins + index
-    count = np.bincount(key)
-    mass, mean, variance = (np.bincount(key, v) for v in (one, one * c, one * one * c * (1.0 - c)))
+    count = np.bincount(key, one if counted else None)
+    square = one if counted else one * one
+    mass, mean, variance = (np.bincount(key, v) for v in (one, one * c, square * c * (1.0 - c)))
     gaps = np.zeros((n_draws, n_bins))
     for k in np.flatnonzero(variance > 0.0).tolist():
         size, p = int(count[k]), min(1.0, float(mean[k] / mass[k]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from levelhead.errors import InvalidInputError
 from levelhead.metrics._accumulate import BinRule
 from levelhead.metrics.batch import MetricSpec, parse_metric
 from levelhead.metrics.ece_interval import BinSummary, check_level, invert
-from levelhead.metrics.resample import Plan, Rows, percentile
+from levelhead.metrics.resample import Plan, Rows, label_list, percentile
 
 __all__ = ["PairedDifference", "paired_differences"]
 
@@ -33,17 +33,29 @@ ROUNDING = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class PairedDifference:
-    """A metric under two models on the same items; the difference is a - b."""
+    """A metric under two models on the same items.
 
-    value_a: float
-    value_b: float
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    n_clusters: int
-    level: float
-    method: str
+    Attributes:
+        value_a: the metric of the first model on the common items.
+        value_b: the metric of the second model on the common items.
+        difference: value_a - value_b.
+        low: lower end of the difference's interval; NaN where unknown.
+        high: upper end; NaN where unknown.
+        p_value: two-sided, from swapping the models of whole items; NaN where undefined.
+        n_clusters: number of common items.
+        level: coverage wanted.
+        method: how the ends were found.
+    """
+
+    value_a: float  # on the common items
+    value_b: float  # on the common items
+    difference: float  # value_a - value_b
+    low: float  # lower end for the difference
+    high: float  # upper end for the difference
+    p_value: float  # of no difference, two-sided
+    n_clusters: int  # common items
+    level: float  # of the interval, in (0, 1)
+    method: str  # how the interval was made, in words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +196,7 @@ def _common(
             )
         rows = np.arange(n)
         return _Sample(*a, rows), _Sample(*b, rows), n
-    labels_a, labels_b = _labels(clusters_a), _labels(clusters_b)
+    labels_a, labels_b = label_list(clusters_a), label_list(clusters_b)
     for name, labels, size in (
         ("clusters_a", labels_a, a[0].size),
         ("clusters_b", labels_b, b[0].size),
@@ -201,10 +213,6 @@ def _common(
         item = np.fromiter((number.get(x, -1) for x in labels), np.int64, len(labels))
         samples.append(_Sample(*checked, item).take(item >= 0, item))
     return samples[0], samples[1], len(number)
-
-
-def _labels(values: ArrayLike) -> list[Hashable]:
-    return np.asarray(values, dtype=None if isinstance(values, np.ndarray) else object).tolist()
 
 
 class _Pair:

@@ -8,18 +8,17 @@ function of the weights and the errors accumulated from the most confident row d
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from levelhead._arrays import ArrayLike, FloatArray, IntArray, codes
 from levelhead.errors import InvalidInputError
 from levelhead.metrics._accumulate import BinRule
 from levelhead.metrics.batch import SUMS, Batch, MetricSpec, rise_of
 
-__all__ = ["Interval", "Plan", "Rows", "cluster_codes", "percentile"]
+__all__ = ["Interval", "Plan", "Rows", "cluster_codes", "label_list", "percentile"]
 
 EXACT_ROWS = 20_000
 """Up to this many rows of distinct confidences the rows themselves are resampled."""
@@ -39,14 +38,23 @@ LABELS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A value and where the truth lies with probability `level`; NaN ends where that is unknown."""
+    """A value and the interval that covers the truth with probability `level`.
 
-    value: float
-    low: float
-    high: float
-    level: float
-    method: str
-    n_boot: int
+    Attributes:
+        value: the metric on the sample; NaN where it is undefined.
+        low: lower end; NaN where unknown.
+        high: upper end; NaN where unknown.
+        level: coverage wanted.
+        method: how the ends were found.
+        n_boot: number of resamples, or of simulated samples.
+    """
+
+    value: float  # on the data as they are
+    low: float  # lower end
+    high: float  # upper end
+    level: float  # in (0, 1)
+    method: str  # how it was made, in words
+    n_boot: int  # resamples, or simulated samples
 
 
 # --------------------------------------------------------------------------- rows and plans
@@ -70,8 +78,13 @@ class Rows:
         w: FloatArray | None,
         cluster: IntArray | None = None,
         n_clusters: int = 0,
+        counts: FloatArray | None = None,
     ) -> Rows:
         """Rows sorted and compressed; the multiplicities add up to the number of rows."""
+        if counts is not None:
+            kept = np.flatnonzero(counts)
+            order = kept[np.lexsort((y[kept], -c[kept]))]
+            return Rows(c[order], y[order], np.ones(order.size), counts[order], None, 0)
         if w is None and cluster is None:
             index = np.rint(c * 100.0).astype(np.int64)
             if np.array_equal(index / 100.0, c) and np.array_equal(y, y.astype(bool)):
@@ -113,12 +126,19 @@ def _all_distinct(c: FloatArray) -> bool:
     return c.size < 2 or bool((np.diff(np.sort(c)) != 0).all())
 
 
+def label_list(labels: ArrayLike) -> list[Hashable]:
+    """Labels of any hashable kind as Python objects; a tuple is one label."""
+    if hasattr(labels, "tolist"):  # numpy's own numbers and texts become Python's
+        return cast("list[Hashable]", cast("FloatArray", labels).tolist())
+    return list(cast("Iterable[Hashable]", labels))
+
+
 def cluster_codes(name: str, labels: ArrayLike, size: int) -> IntArray:
     """Labels as codes 0..P-1; long texts are hashed, never padded to the longest of them."""
-    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iub":
+    kind = np.asarray(labels).dtype.kind if hasattr(labels, "dtype") else "O"
+    if kind in "iub":
         return codes(name, labels, size)
-    array: npt.NDArray[np.object_] = np.asarray(labels, dtype=object)
-    items = cast("list[Hashable]", array.tolist())
+    items = label_list(labels)
     if len(items) != size:
         raise InvalidInputError(
             f"{name}: expected shape ({size},), one label per sample, got ({len(items)},)"

@@ -275,6 +275,7 @@ _OPTION = re.compile(r"\(?([a-z])\s*[).:](?:\s+(.*))?", re.DOTALL)
 _OPTION_WORD = re.compile(
     r"(?:option|choice|answer)\s+\(?([a-z])\b[).:]?(?:\s+which is\s*:?)?\s*(.*)", re.DOTALL
 )
+_AROUND = " ,;:!?\"'`$*()[]"
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?:[^0-9]|$))")
 
@@ -318,7 +319,9 @@ def _normal(text: str) -> str:
     boxed = _BOXED.search(text)
     if boxed is not None:
         text = boxed[1]
-    return _SPACE.sub(" ", text.strip().casefold()).strip(" .,;:!?\"'`$*()[]")
+    plain = _SPACE.sub(" ", text.strip().casefold())
+    # A point in front stays: `.5` is not `5`.
+    return plain.lstrip(_AROUND).rstrip(_AROUND + ".")
 
 
 def _as_number(text: str) -> float | None:

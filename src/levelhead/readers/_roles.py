@@ -313,6 +313,11 @@ def _need_truth(
 ) -> None:
     if options.labels is not None or (gold is not None and (answer or text)):
         return
+    if options.gold is not None:
+        raise find.error(
+            f"expected the given answers beside the right ones in {gold!r}, the file has "
+            f"{_listed(find.schema)}; name their column with --answer"
+        )
     for name in AMBIGUOUS:
         column = find.plain.get(name)
         if column is not None:

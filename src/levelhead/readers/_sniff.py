@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import stat
 import zipfile
 from itertools import islice
 from pathlib import Path
@@ -43,6 +44,8 @@ def container_of(path: Path) -> str:
     Raises:
         RecordError: the file cannot be read, is empty, or is compressed.
     """
+    with reading(path):
+        _refuse_pipe(path)
     with reading(path), path.open("rb") as file:
         start = file.read(4096)
         if not start.strip(b"\0" + _SPACE) or start == codecs.BOM_UTF8:
@@ -108,6 +111,15 @@ def sniff(path: Path) -> Head:
         if container == "json":
             return _json_head(path)
     return Head(path, container)
+
+
+def _refuse_pipe(path: Path) -> None:
+    """A file is opened several times, so what can be read only once would hang or be lost."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise RecordError(
+            "expected a file, got a pipe or a device; write its content to a file first", show(path)
+        )
 
 
 def _json_head(path: Path) -> Head:

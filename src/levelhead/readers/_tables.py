@@ -32,6 +32,9 @@ PEEK = 100
 TEXT_BATCH_ROWS = 4096
 """Rows at a time where texts are read: they are thousands of characters each."""
 
+JSON_BATCH_ROWS = 16_384
+"""Records of JSON at a time: each is held whole, whatever else it says."""
+
 Columns = dict[str, Any]
 Batches = Iterator[tuple[Columns, Place]]
 
@@ -203,7 +206,7 @@ def _rows_of(value: dict[str, Any]) -> list[dict[str, Any]]:
 def _from_records(
     records: Iterable[tuple[int, Mapping[str, Any]]], names: Sequence[str], size: int, path: Path
 ) -> Batches:
-    records = iter(records)
+    records, size = iter(records), min(size, JSON_BATCH_ROWS)
     while part := list(islice(records, size)):
         lines = np.array([line for line, _ in part], dtype=np.int64)
         columns = {name: _column([r.get(name) for _, r in part]) for name in names}

@@ -82,9 +82,7 @@ def is_text(kind: pa.DataType) -> bool:
     """Whether a column holds strings, encoded as they may be."""
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
-    return (
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view"
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -107,7 +105,7 @@ def decoded(column: Any) -> Any:
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if pa.types.is_string_view(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if str(kind) == "string_view" or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return column.cast(pa.string())
     return column
 

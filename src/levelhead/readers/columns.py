@@ -43,8 +43,11 @@ __all__ = ["READER", "by_model", "check_by", "keeps_text"]
 MAX_TEXT_ROWS = 100_000
 """Rows up to which texts are kept for the report's list of confident errors."""
 
-MAX_TEXT_BYTES = 512 * 2**20
+MAX_TEXT_BYTES = 256 * 2**20
 """Bytes of a file up to which its texts are kept."""
+
+MAX_LOCATED_BYTES = 32 * 2**20
+"""Bytes of a file of unknown length up to which every row carries its place."""
 
 _STATUS = {name: code for code, name in enumerate(STATUSES)}
 _MISSING = PROVENANCES.index("missing")
@@ -107,6 +110,7 @@ class _Columns:
         name = found.confidence or "confidence"
         self.confidence = ConfidenceColumn(name, options.percent is True, log)
         self.parse: Callable[[str], Elicited] | None = None
+        self.percentages = False
         kept = [(found.answer, "answer"), (found.gold, "gold")]
         if keeps_text(table, path):
             kept += [(found.text, "text"), (found.prompt, "prompt")]
@@ -114,7 +118,7 @@ class _Columns:
                 kept += [
                     (n, "text") for n in ("text", "response", "completion") if n in table.schema
                 ][:1]
-            self.locate = True
+            self.locate = table.rows is not None or path.stat().st_size <= MAX_LOCATED_BYTES
         else:
             kept, self.locate = [], False
         if found.probs is not None:
@@ -131,7 +135,7 @@ class _Columns:
             found.confidence, found.label, found.probs, found.target, found.text, found.answer,
             found.gold, found.prompt_id, found.weight, found.model, self.hashed,
         ]  # fmt: skip
-        if not self.locate and found.text is None and found.gold is None:
+        if "answer" not in self.kept and found.gold is None:
             needed.remove(found.answer)
         names = list(dict.fromkeys([n for n in needed if n is not None] + list(self.kept.values())))
         texts = {found.text, self.hashed, self.kept.get("text"), self.kept.get("prompt")} - {None}
@@ -193,6 +197,11 @@ class _Columns:
         if found.gold is None:
             some = next(iter(columns.values()))
             return np.full(len(some), np.nan)
+        if found.answer is None and self.percentages:
+            raise place.error(
+                f"{found.text}: expected answers to compare with {found.gold!r}, got percentages in "
+                "the answer tags; name the column of answers with --answer, or of truths with --correct"
+            )
         if found.answer is not None:
             answers = columns[found.answer].to_pylist()
         if answers is None:
@@ -230,6 +239,7 @@ class _Columns:
                 "--pattern, or name a column of confidences with --confidence",
                 show(self.path),
             )
+        self.percentages = name.startswith("percent_")
         if options.elicitation is None:
             self.log.note(f"parsed {column!r} as {name} ({elicitation.TABLE[name].description})")
         return elicitation.TABLE[name].parse
@@ -249,7 +259,7 @@ class _Columns:
         for name, column in self.kept.items():
             values = columns[column]
             data[name] = decoded(values) if is_text(values.type) else values
-        if answers is not None and "answer" not in data and self.locate:
+        if answers is not None and "answer" not in data:
             data["answer"] = plain_column(answers)
         if self.locate:
             data["location"] = place.locations(n)

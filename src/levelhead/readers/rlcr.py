@@ -147,17 +147,21 @@ def _add(arm: _Arm, record: Mapping[str, Any], shared: _Shared, row: int) -> Non
         extra["prompt"] = record[shared.prompt]
     if shared.gold is not None:
         extra["gold"] = record[shared.gold]
-    prompt_id = row if shared.prompt_id is None else record[shared.prompt_id]
+    if shared.prompt_id is None:  # rows of another shard are other questions
+        prompt_id: Any = f"{arm.rows.path.stem}:{row}"
+    else:
+        prompt_id = record[shared.prompt_id]
     for k, value in enumerate(evals):
         text = record[arm.texts[k]] if k < len(arm.texts) else None
         said = _confidence(arm, levels, record, k, text, row)
         answer = None if text is None else answer_confidence_tags(text).answer
+        columns: dict[str, Any] = {"answer": answer, "text": text, **extra}
         arm.rows.add(
             **said,
             label=as_label(value, name=name, path=path, line=row),
             prompt_id=prompt_id,
             line=row,
-            **{"answer": answer, "text": text, **extra},
+            **columns,
         )
 
 

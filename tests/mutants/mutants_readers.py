@@ -1,0 +1,81 @@
+"""Wrong readers: each loses, invents or mislabels a record without any error."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+COLUMNS, HOSTILE = ["tests/readers/test_columns.py"], ["tests/readers/test_hostile.py"]
+RLCR = ["tests/readers/test_rlcr.py"]
+
+MUTANTS = [
+    Mutant(
+        target="levelhead.readers._values",
+        old="                self._refuse(values, stated, int(beyond.argmax()), place)\n",
+        new="                values[beyond] /= 100.0\n",
+        why="values above 1 are silently taken for percentages, also beside fractions",
+        tests=COLUMNS,
+    ),
+    Mutant(
+        target="levelhead.readers._values",
+        old="    status[np.isnan(values) & (status == 0)] = MISSING\n",
+        new="    values[np.isnan(values)] = 0.0\n",
+        why="a missing confidence becomes 0, which gives a wrong answer a perfect score",
+        tests=HOSTILE,
+    ),
+    Mutant(
+        target="levelhead.readers._values",
+        old="        return self.first + i if self.lines is None else int(self.lines[i])\n",
+        new="        return i + 1 if self.lines is None else int(self.lines[i])\n",
+        why="errors name the row of the batch instead of the row of the file",
+        tests=HOSTILE,
+    ),
+    Mutant(
+        target="levelhead.readers.rlcr",
+        old="    if arm.classes is not None or text is None:\n",
+        new="    if text is None:\n",
+        why="a zero that a classifier states is taken for a stand-in",
+        tests=RLCR,
+    ),
+    Mutant(
+        target="levelhead.readers.rlcr",
+        old="        if published:\n            return {",
+        new="        if not published:\n            return {",
+        why="RLCR's own numbers are computed without its stand-ins, ours with them",
+        tests=RLCR,
+    ),
+    Mutant(
+        target="levelhead.readers._json",
+        old='    return value if text[end:] in _ENDS and b"\\\\u" not in raw else None\n',
+        new='    return value if b"\\\\u" not in raw else None\n',
+        why="what follows an object on its line is dropped without a word",
+        tests=HOSTILE,
+    ),
+    Mutant(
+        target="levelhead.readers.sources",
+        old='        if total and int(match["i"]) > int(total):\n            continue\n',
+        new="        if not total:\n            continue\n",
+        why="shards that do not say how many there are become models of their own",
+        tests=["tests/readers/test_sources.py"],
+    ),
+    Mutant(
+        target="levelhead.readers._columns",
+        old='    return plain.lstrip(_AROUND).rstrip(_AROUND + ".")\n',
+        new='    return plain.strip(_AROUND + ".")\n',
+        why="the answer .5 counts as 5",
+        tests=COLUMNS,
+    ),
+    Mutant(
+        target="levelhead.records",
+        old="            codes[codes < 0] = names + np.arange(unnamed)\n",
+        new="            codes[codes < 0] = names\n",
+        why="all rows without a prompt become samples of one prompt",
+        tests=["tests/test_records.py"],
+    ),
+    Mutant(
+        target="levelhead.records",
+        old="            wrong |= ~ok & ~np.isnan(self.confidence)\n",
+        new="            wrong |= ok & np.isnan(self.confidence)\n",
+        why="a confidence of 7 passes where the status says that there is none",
+        tests=["tests/test_records.py"],
+    ),
+]

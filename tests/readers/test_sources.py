@@ -1,0 +1,158 @@
+"""Which files are one model: folders, shards, single files, globs, and what is said about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from levelhead.errors import RecordError
+from levelhead.readers import ReadLog, load, resolve
+
+RECORD = '{"confidence": 0.9, "correct": 1}\n'
+
+
+def tree(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(RECORD * 2)
+    return root
+
+
+def models(*arguments: Path | str, log: ReadLog | None = None) -> dict[str, list[str]]:
+    return {s.name: [f.name for f in s.files] for s in resolve(arguments, log=log)}
+
+
+def test_single_files_are_models_named_after_them(tmp_path: Path) -> None:
+    tree(tmp_path, "base.jsonl", "tuned.jsonl", "seed_1.jsonl", "seed_2.jsonl", "v1.2.jsonl")
+    found = models(*sorted(tmp_path.iterdir()))
+    assert list(found) == ["base", "seed_1", "seed_2", "tuned", "v1.2"]
+
+
+@pytest.mark.parametrize(
+    ("names", "model"),
+    [
+        ([f"preds-{i}-12.jsonl" for i in range(1, 13)], "run"),
+        (["data-00000-of-00002.jsonl", "data-00001-of-00002.jsonl"], "run"),
+        (["tuned-00000-of-00002.jsonl", "tuned-00001-of-00002.jsonl"], "tuned"),
+        (["part-0000.jsonl", "part-0001.jsonl"], "run"),
+        (["tuned_shard_3.jsonl", "tuned_shard_4.jsonl"], "tuned"),
+        (["part-00000-ab-c000.snappy.jsonl", "part-00001-ab-c000.snappy.jsonl"], "run"),
+    ],
+)
+def test_shards_of_one_set_are_one_model_in_their_order(
+    names: list[str], model: str, tmp_path: Path
+) -> None:
+    folder = tree(tmp_path / "run", *names)
+    log = ReadLog()
+    shuffled = [folder / name for name in sorted(names, reverse=True)]
+    assert models(*shuffled, log=log) == {model: names}
+    assert log.notes[0].startswith(f"{len(names)} files ")
+    assert log.notes[0].endswith(f"are one model: {model}")
+    assert not log.warnings
+    assert models(folder) == {"run": names}
+
+
+def test_an_incomplete_set_is_said_aloud(tmp_path: Path) -> None:
+    log = ReadLog()
+    tree(tmp_path, "preds-1-8.jsonl", "preds-3-8.jsonl")
+    found = models(tmp_path / "preds-1-8.jsonl", tmp_path / "preds-3-8.jsonl", log=log)
+    assert found == {tmp_path.name: ["preds-1-8.jsonl", "preds-3-8.jsonl"]}
+    assert "only 2 of 8 parts" in log.warnings[0]
+
+
+def test_shards_in_different_folders_are_different_models(tmp_path: Path) -> None:
+    tree(
+        tmp_path, "a/preds-1-2.jsonl", "a/preds-2-2.jsonl", "b/preds-1-2.jsonl", "b/preds-2-2.jsonl"
+    )
+    assert list(models(str(tmp_path / "*" / "*.jsonl"))) == ["a", "b"]
+
+
+def test_equal_names_get_their_folders(tmp_path: Path) -> None:
+    tree(tmp_path, "x/base.jsonl", "y/base.jsonl", "z/tuned.jsonl")
+    assert list(models(*sorted(tmp_path.rglob("*.jsonl")))) == ["x/base", "y/base", "tuned"]
+    tree(tmp_path, "p/x/base.jsonl", "q/x/base.jsonl")
+    found = models(tmp_path / "p/x/base.jsonl", tmp_path / "q/x/base.jsonl")
+    assert len(found) == 2
+    assert len(models(tmp_path / "x", tmp_path / "p/x")) == 2
+
+
+def test_a_folder_is_one_model_and_a_folder_of_folders_several(tmp_path: Path) -> None:
+    tree(
+        tmp_path, "runs/a/1.jsonl", "runs/a/2.jsonl", "runs/b/deep/1.jsonl", "runs/.hidden/1.jsonl"
+    )
+    assert models(tmp_path / "runs") == {"a": ["1.jsonl", "2.jsonl"], "deep": ["1.jsonl"]}
+    assert list(models(tmp_path / "runs" / "a")) == ["a"]
+    (tmp_path / "runs" / "a" / "up").symlink_to(tmp_path / "runs")
+    (tmp_path / "runs" / "c").mkdir()
+    (tmp_path / "runs" / "c" / "up").symlink_to(tmp_path / "runs")
+    assert list(models(tmp_path / "runs")) == ["a", "deep"]
+
+
+def test_what_lies_beside_predictions_is_left_out(tmp_path: Path) -> None:
+    tree(tmp_path, "base.jsonl", "metrics.json", "config.json", "notes.txt", ".cache.jsonl")
+    assert models(tmp_path) == {tmp_path.name: ["base.jsonl"]}
+    other = tree(tmp_path / "json", "metrics.json")
+    (other / "preds.json").write_text(f"[{RECORD}]")
+    (other / "config.json").write_text('{"lr": 1}')
+    (other / "broken.json").write_text("{")
+    assert models(other) == {"json": ["preds.json"]}
+
+
+def test_a_saved_dataset_lists_its_own_files(tmp_path: Path) -> None:
+    tree(tmp_path, "data-00000-of-00001.arrow", "old.jsonl")
+    listed = [{"filename": "data-00000-of-00001.arrow"}]
+    (tmp_path / "state.json").write_text(json.dumps({"_data_files": listed}))
+    assert models(tmp_path) == {tmp_path.name: ["data-00000-of-00001.arrow"]}
+    for broken in ("{", "[]", '{"_data_files": 3}', '{"_data_files": [{}]}'):
+        (tmp_path / "state.json").write_text(broken)
+        assert "old.jsonl" in models(tmp_path)[tmp_path.name]
+
+
+def test_one_name_puts_everything_together(tmp_path: Path) -> None:
+    tree(tmp_path, "a.jsonl", "b.jsonl")
+    (source,) = resolve([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], name="baseline")
+    assert source.name == "baseline"
+    assert len(source.files) == 2
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    log = ReadLog()
+    tree(tmp_path, "a.jsonl")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
+    found = models(tmp_path / "a.jsonl", tmp_path / "a.jsonl", tmp_path / "link.jsonl", log=log)
+    assert found == {"a": ["a.jsonl"]}
+    assert len(log.warnings) == 2
+
+
+def test_a_name_with_the_characters_of_a_glob_is_a_file(tmp_path: Path) -> None:
+    tree(tmp_path, "a[1].jsonl", "a1.jsonl")
+    assert models(tmp_path / "a[1].jsonl") == {"a[1]": ["a[1].jsonl"]}
+    assert models(str(tmp_path / "a?.jsonl")) == {"a1": ["a1.jsonl"]}
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("*.parquet", "no file matches this pattern"),
+        ("empty", "expected a folder with files of predictions"),
+        ("bse.jsonl", "did you mean"),
+        ("a\0b", "NUL byte"),
+    ],
+)
+def test_what_cannot_be_resolved(argument: str, words: str, tmp_path: Path) -> None:
+    tree(tmp_path, "base.jsonl")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RecordError, match=words) as caught:
+        resolve([f"{tmp_path}/{argument}"])
+    assert str(caught.value).isprintable()
+    with pytest.raises(RecordError, match="at least one file"):
+        resolve([])
+
+
+def test_load_names_models_as_resolve_does(tmp_path: Path) -> None:
+    tree(tmp_path, "a/preds-1-2.jsonl", "a/preds-2-2.jsonl", "b.jsonl")
+    found = load([tmp_path / "a", tmp_path / "b.jsonl"])
+    assert {name: (p.model, len(p)) for name, p in found.items()} == {"a": ("a", 4), "b": ("b", 2)}
