@@ -13,7 +13,9 @@ from levelhead.records import Predictions
 RULES = convention("levelhead")
 
 
-def records(by: tuple[str, ...], kind: str = "answer", max_rows: int = 10**6, **given: object) -> ModelRecords:
+def records(
+    by: tuple[str, ...], kind: str = "answer", max_rows: int = 10**6, **given: object
+) -> ModelRecords:
     model = ModelRecords("m", "assert", by)
     model.add(Predictions.from_arrays(kind, **given), "f", max_rows)  # type: ignore[arg-type]
     return model

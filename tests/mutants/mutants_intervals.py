@@ -119,6 +119,13 @@ MUTANTS = [
     ),
     Mutant(
         target="levelhead.metrics.paired",
+        old="return alike * middle + (1.0 - alike) * min(middle, NEAR_ZERO * low)",
+        new="return middle",
+        why="an overestimate of an error near zero counts as noise that averages out",
+        tests=PAIRED,
+    ),
+    Mutant(
+        target="levelhead.metrics.paired",
         old="parts = (swapped, total - swapped)",
         new="parts = (swapped, total)",
         why="what is swapped into one model is not taken from the other",

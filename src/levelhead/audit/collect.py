@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from levelhead._arrays import BoolArray, FloatArray, IntArray
+from levelhead.audit.convention import Missing
 from levelhead.audit.result import ConfidentError
 from levelhead.errors import RecordError
 from levelhead.metrics.overconfidence import top_label
@@ -65,9 +66,7 @@ class Rows:
         return dataclasses.replace(self, confidence=confidence, correct=correct)
 
 
-def native_rows(
-    predictions: Predictions, missing: Literal["assert", "drop", "zero"]
-) -> tuple[Rows, BoolArray]:
+def native_rows(predictions: Predictions, missing: Missing) -> tuple[Rows, BoolArray]:
     """The rows that are scored, a missing confidence counting as the convention says, and their mask.
 
     Args:
@@ -106,10 +105,9 @@ def native_rows(
 class ModelRecords:
     """What was read of one model: counts, the most confident errors, and rows or tallies."""
 
-    def __init__(
-        self, name: str, missing: Literal["assert", "drop", "zero"], by: Sequence[str]
-    ) -> None:
-        self.name, self.missing, self.by = name, missing, tuple(by)
+    def __init__(self, name: str, missing: Missing, by: Sequence[str]) -> None:
+        self.name, self.by = name, tuple(by)
+        self.missing: Missing = missing
         self.files: list[str] = []
         self.kind: Literal["answer", "event"] = "answer"
         self.n_records = self.n_unlabelled = self.n_refusals = self.n_scored = 0
@@ -247,7 +245,7 @@ def collect(
     options: ReadOptions,
     log: ReadLog,
     *,
-    missing: Literal["assert", "drop", "zero"],
+    missing: Missing,
     max_rows: int | None = None,
     on_block: Callable[[int], None] | None = None,
 ) -> dict[str, ModelRecords]:

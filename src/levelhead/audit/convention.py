@@ -11,7 +11,10 @@ from typing import Any, Literal
 
 from levelhead.errors import unknown_name
 
-__all__ = ["CONVENTIONS", "Convention", "convention"]
+__all__ = ["CONVENTIONS", "Convention", "Missing", "convention"]
+
+Missing = Literal["assert", "drop", "zero"]
+"""How a record without a confidence counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Convention:
     n_bins: int = 10
     closed: Literal["right", "left"] = "right"
     edges: Literal["decimal", "float"] = "decimal"
-    missing: Literal["assert", "drop", "zero"] = "assert"
+    missing: Missing = "assert"
     description: str = ""
 
     @property

@@ -27,6 +27,9 @@ DRAWS = 2000
 EXACT_ROWS = 4_000
 """With more distinct rows than this in both models, ranks are taken in cells of neighbors."""
 
+NEAR_ZERO = 3.0
+"""An estimate beyond this many times its lower end is near zero for the noise it has."""
+
 ROUNDING = 1e-12
 """Differences of permuted samples that are equal but for rounding count as equal."""
 
@@ -316,9 +319,20 @@ def _mover(
     scale = float(spread[0] * spread[1])
     r = float(off[0] @ off[1]) / off.shape[1] / scale if scale > 0 else 0.0
     (low_a, mid_a, high_a), (low_b, mid_b, high_b) = ends
-    middle = mid_a - mid_b
-    down, up = (mid_a - low_a, high_b - mid_b), (high_a - mid_a, mid_b - low_b)
-    return middle - _combine(*down, r), middle + _combine(*up, r)
+    near_a, near_b = _center(low_a, mid_a, r), _center(low_b, mid_b, r)
+    low = near_a - mid_b - _combine(near_a - low_a, high_b - mid_b, r)
+    return low, mid_a - near_b + _combine(high_a - mid_a, near_b - low_b, r)
+
+
+def _center(low: float, middle: float, r: float) -> float:
+    """The estimate to measure the lower side of an interval from.
+
+    Near zero an error can only be overestimated, which does not average out against the other
+    model's noise: there the lower end itself takes the place of the estimate, unless the two models
+    are so alike that their noise cancels.
+    """
+    alike = max(r, 0.0)
+    return alike * middle + (1.0 - alike) * min(middle, NEAR_ZERO * low)
 
 
 def _combine(one: float, two: float, r: float) -> float:

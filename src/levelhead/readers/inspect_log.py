@@ -167,7 +167,7 @@ def _sample(sample: Any, model: str | None, rows: _Samples, place: _Place) -> It
     if not isinstance(sample, Mapping) or sample.get("id") is None:
         raise _error(rows, place, "expected a sample with an 'id'")
     metadata = sample.get("metadata")
-    common = {
+    common: dict[str, Any] = {
         "model": model,
         "prompt_id": sample["id"],
         "line": place.position,
