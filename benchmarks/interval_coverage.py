@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", help="cases whose name contains this")
     parser.add_argument("--n", type=int)
-    parser.add_argument("--no-pairs", action="store_true")
+    parser.add_argument("--part", choices=("all", "single", "pairs"), default="all")
     parser.add_argument("--dry", action="store_true", help="writes no file")
     arguments = parser.parse_args()
     replications = arguments.replications or (4_000 if arguments.full else 300)
@@ -242,9 +242,9 @@ def main() -> None:
     jobs: list[tuple[object, ...]] = []
     for clustered in (False, True):
         for case in CASES:
-            if not arguments.only or arguments.only in case:
+            if (not arguments.only or arguments.only in case) and arguments.part != "pairs":
                 jobs += [(one, case, n, clustered, replications, n_draws) for n in sizes]
-    if not arguments.no_pairs and not arguments.only:
+    if arguments.part != "single" and not arguments.only:
         jobs += [(pair, a, b, n, max(replications // 2, 100)) for a, b in PAIRS for n in sizes]
     rows: list[dict[str, object]] = []
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
@@ -255,6 +255,10 @@ def main() -> None:
         return
     out = Path(__file__).parent / "results" / "interval_coverage.json"
     out.parent.mkdir(exist_ok=True)
+    if arguments.part != "all" and out.exists():  # the other part stays as it was measured
+        other = "case" if arguments.part == "pairs" else "pair"
+        rows += [row for row in json.loads(out.read_text())["rows"] if other in row]
+        rows.sort(key=lambda row: "pair" in row)
     report = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}",

@@ -39,8 +39,6 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "matplotlib": ("lab", "audit", "diagnose"),
     "jinja2": ("audit",),
     "markupsafe": ("audit",),  # comes with jinja2
-    "pydantic": ("tasks", "train", "guard", "cli"),
-    "yaml": ("tasks", "train", "guard", "cli"),
     "click": ("cli",),
     "rich": ("cli",),
     "torch": ("losses", "train", "adapters", "diagnose.updates"),

@@ -11,7 +11,7 @@ import pytest
 from levelhead import metrics
 from levelhead.errors import InvalidInputError
 from levelhead.metrics import resample
-from levelhead.metrics.intervals import paired_differences
+from levelhead.metrics.intervals import ece_interval, paired_differences
 
 RANKED = ["ece", "auroc", "aurc", "brier", "trust", "accuracy_at_coverage"]
 
@@ -133,6 +133,17 @@ def test_the_ece_difference_covers_near_zero_and_away_from_it(shift):
         )["ece"]
         hits += d.low <= theta <= d.high
     assert hits >= 88  # 3.3 standard errors below 95 of 100
+
+
+def test_an_error_near_zero_takes_nothing_from_the_upper_end():
+    rng = np.random.default_rng(0)
+    ya = rng.permutation(np.repeat([1.0, 0.0], [300, 200]))
+    yb = rng.permutation(np.repeat([1.0, 0.0], [335, 165]))  # 0.67 where 0.7 was said: 1.5 sd
+    d = paired_differences(np.full(500, 0.9), ya, np.full(500, 0.7), yb, ["ece"])["ece"]
+    alone = ece_interval(np.full(500, 0.9), ya)
+    assert ece_interval(np.full(500, 0.7), yb).low == 0.0
+    assert d.high == pytest.approx(alone.high, abs=0.008)
+    assert d.low < alone.low - 0.03
 
 
 def test_many_rows_of_distinct_confidences():

@@ -26,7 +26,7 @@ from levelhead.records import ETA, STATUSES, Predictions, concat
 
 __all__ = ["MAX_ROWS", "ModelRecords", "Rows", "collect", "native_rows"]
 
-MAX_ROWS = 2_000_000
+MAX_ROWS = 1_000_000
 """Rows of one model that are kept in memory; more are tallied by confidence as they are read."""
 
 MAX_SLICE_VALUES = 200
