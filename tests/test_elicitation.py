@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levelhead import elicitation as e
-from levelhead.elicitation import TABLE, Elicited
+from levelhead.elicitation import TABLE, Elicited, answer_confidence_tags, by_pattern
 from levelhead.errors import InvalidInputError
 from levelhead.records import PROVENANCES, STATUSES
 
@@ -233,3 +233,15 @@ def test_the_format_is_detected_by_its_tags(texts: list[str], name: str | None) 
 
 def test_the_table_names_what_it_holds() -> None:
     assert all(name == one.name and one.description for name, one in TABLE.items())
+
+
+def test_a_pattern_without_an_answer_group_takes_the_answer_tag() -> None:
+    parse = by_pattern(r"sure=(?P<confidence>[0-9.]+)")
+    assert parse("<answer> 42 </answer> sure=0.8").answer.strip() == "42"
+    assert parse("sure=0.8").answer is None
+
+
+def test_percentages_in_tags_when_the_user_says_so() -> None:
+    text = "<answer>B</answer><confidence>80</confidence>"
+    assert answer_confidence_tags(text).status == "out_of_range"
+    assert answer_confidence_tags(text, percent=True).confidence == 0.8

@@ -207,13 +207,14 @@ def percent_value_paper(value: str | float | None) -> Elicited:
     return Elicited(answer, min(max(found, 1.0), 99.0) / 100.0, "ok")
 
 
-def answer_confidence_tags(text: str) -> Elicited:
+def answer_confidence_tags(text: str, *, percent: bool = False) -> Elicited:
     """The last `<answer>..</answer>` and the last `<confidence>0.8</confidence>`.
 
     confidence = value in [0, 1], or value / 100 where it carries a percent sign
 
     Args:
         text: a model's output.
+        percent: whether the numbers are percentages; a percent sign says so by itself.
 
     Returns:
         What it says. Status `missing` without a closed confidence tag, `unparsable` where it holds
@@ -227,7 +228,7 @@ def answer_confidence_tags(text: str) -> Elicited:
     """
     answer = _last_tag(text, _ANSWER)
     answer = None if answer is None else answer.strip()
-    return _fraction(answer, _last_tag(text, _CONFIDENCE))
+    return _fraction(answer, _last_tag(text, _CONFIDENCE), percent)
 
 
 def answer_confidence_tags_rlcr(text: str) -> Elicited:
@@ -266,7 +267,8 @@ def answer_confidence_tags_rlcr(text: str) -> Elicited:
 def by_pattern(pattern: str, *, percent: bool = False) -> Callable[[str], Elicited]:
     """A format from a regular expression with a group `confidence` and perhaps a group `answer`.
 
-    The last match in a text counts.
+    The last match in a text counts. Without a group `answer` the answer is what the last
+    `<answer>` tag of the text holds, if there is one.
 
     Args:
         pattern: a Python regular expression; the dot matches newlines.
@@ -301,7 +303,7 @@ def by_pattern(pattern: str, *, percent: bool = False) -> Callable[[str], Elicit
             pass
         if last is None:
             return Elicited(None, None, "missing")
-        answer = last["answer"] if has_answer else None
+        answer = last["answer"] if has_answer else _last_tag(text, _ANSWER)
         return _fraction(None if answer is None else answer.strip(), last["confidence"], percent)
 
     return parse

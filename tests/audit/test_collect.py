@@ -130,3 +130,18 @@ def test_an_interrupt_keeps_what_was_read(tmp_path: Path) -> None:
     models = collect(sources, ReadOptions(), log, missing="assert", on_block=interrupt)
     assert sum(m.n_records for m in models.values()) == 3
     assert any("interrupted: this covers the first 3 records only" in w for w in log.warnings)
+
+
+def test_files_of_different_formats_are_not_pooled(tmp_path: Path) -> None:
+    lines(tmp_path / "part-1-2.jsonl", [{"confidence": 0.5, "correct": 1}])
+    verl = {
+        "input": "q",
+        "output": "<confidence>0.5</confidence>",
+        "gts": "a",
+        "score": 1.0,
+        "step": 1,
+    }
+    lines(tmp_path / "part-2-2.jsonl", [verl])
+    log = ReadLog()
+    with pytest.raises(RecordError, match="expected files of one format to audit as one model"):
+        collect(resolve([str(tmp_path)], log=log), ReadOptions(), log, missing="assert")

@@ -68,6 +68,28 @@ def test_what_cannot_be_paired(a: ModelRecords, b: ModelRecords, says: str) -> N
         pair(a, b)
 
 
+def test_below_thirty_items_nothing_is_decided() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 8).astype(float)
+    found = compare(
+        model("a", [0.99] * 8, 1 - y),
+        model("b", [0.5] * 8, y),
+        RULES,
+        n_boot=200,
+        level=0.95,
+        seed=0,
+    )
+    assert {row.worse for row in found.rows} == {None}
+    assert "do not differ clearly" in found.sentence
+
+
+def test_items_that_one_side_lacks_are_counted() -> None:
+    a = model("a", [0.5] * 3, [0, 0, 1], ["p", "q", "x"])
+    b = model("b", [0.5] * 4, [0, 0, 1, 1], ["p", "q", "y", "z"])
+    found = pair(a, b)
+    assert (found.n_clusters, found.n_only_model, found.n_only_baseline) == (2, 1, 2)
+
+
 def test_the_comparison_of_a_shifted_model() -> None:
     rng = np.random.default_rng(0)
     p = rng.uniform(0.5, 0.8, 2000)

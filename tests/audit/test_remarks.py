@@ -8,7 +8,7 @@ from levelhead.audit.collect import ModelRecords
 from levelhead.audit.convention import convention
 from levelhead.audit.remarks import nothing_to_score
 from levelhead.audit.summary import summarize
-from levelhead.records import PROVENANCES, Predictions
+from levelhead.records import PROVENANCES, STATUSES, Predictions
 
 
 def warnings(missing: str = "levelhead", **given: object) -> list[str]:
@@ -36,14 +36,14 @@ def test_one_class_unlabelled_thin_and_few() -> None:
     found = warnings(confidence=[0.5, 0.55, 0.9], label=[1, 1, None])
     assert any("1 of 3 records have no label" in w for w in found)
     assert any("AUROC and Brier skill are undefined" in w for w in found)
-    assert any("2 of 2 bins hold fewer than 10" in w for w in found)
+    assert any("fewer than 10 records in 2 of 2 bins" in w for w in found)
     assert any("only 2 scored records" in w for w in found)
 
 
 def test_stand_ins_are_named() -> None:
     origin = [PROVENANCES.index("fallback")] + [0] * 39
     found = warnings(confidence=[0.5] * 40, label=[1, 0] * 20, provenance=origin)
-    assert any(w.startswith("1 confidences are another tool's stand-in") for w in found)
+    assert any(w == "1 confidence not stated by the model: another tool's stand-in." for w in found)
 
 
 def test_nothing_odd_is_not_remarked() -> None:
@@ -65,10 +65,19 @@ def test_binning_edges_that_matter_are_named_with_both_numbers() -> None:
     assert "50% of the confidences lie on bin edges" in line
 
 
+def test_percentages_in_disguise_are_suspected() -> None:
+    status = [STATUSES.index("out_of_range")] * 60 + [0] * 40
+    confidence = [None] * 60 + [0.5] * 40
+    found = warnings(confidence=confidence, label=[1, 0] * 50, status=status)
+    assert any("where they are percentages, pass --percent" in w for w in found)
+
+
 def test_why_nothing_can_be_scored() -> None:
     model = ModelRecords("m", "drop", ())
     assert nothing_to_score(model) == "m: expected at least one record, got none"
     model.add(Predictions.from_arrays("answer", [0.5], [None]), "f", 10)
     assert "has a label" in nothing_to_score(model)
     model.add(Predictions.from_arrays("answer", [None], [1]), "f", 10)
-    assert "statuses" in nothing_to_score(model)
+    assert "none of 2 records states a confidence that can be read (1 ok, 1 missing)" in (
+        nothing_to_score(model)
+    )

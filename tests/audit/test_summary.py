@@ -81,6 +81,37 @@ def test_undefined_is_none() -> None:
     assert found.metric("confidence_on_errors").value is None
 
 
+def test_one_unit_has_no_interval() -> None:
+    found = summarize(model("m", "answer", [0.9, 0.8], [1, 0], prompt_id=["p", "p"]), RULES)
+    assert all(row.low is None and row.high is None for row in found.metrics)
+
+
+def test_all_wrong_is_not_surely_all_wrong() -> None:
+    """Wilson's interval of 0 of 18 at 95%: up to z^2 / (n + z^2) = 3.8415 / 21.8415."""
+    found = summarize(model("m", "answer", [0.9] * 18, [0] * 18), RULES, n_boot=100)
+    right, gap = found.metric("accuracy"), found.metric("overconfidence")
+    assert (right.low, right.high) == (0.0, pytest.approx(3.8415 / 21.8415, abs=1e-4))
+    assert (gap.low, gap.high) == (
+        pytest.approx(0.9 - 3.8415 / 21.8415, abs=1e-4),
+        pytest.approx(0.9),
+    )
+
+
+def test_no_confidence_at_all_is_refused() -> None:
+    with pytest.raises(RecordError, match="none of 2 records states a confidence"):
+        summarize(model("m", "answer", [None, None], [1, 0]), RULES)
+
+
+def test_the_verdict_says_what_the_stated_confidences_say_alone() -> None:
+    found = summarize(
+        model("m", "answer", [0.6] * 60 + [None] * 40, [1, 0] * 50), RULES, n_boot=100
+    )
+    assert found.verdict.sentences[0] == (
+        "40 of 100 records state no usable confidence and count as claims of certainty; the others "
+        "alone say 60%, are right 50% of the time, ECE 0.100."
+    )
+
+
 def test_comparisons_need_a_partner(data: tuple) -> None:
     c, y = data
     a, b = model("a", "answer", c, y), model("b", "answer", c * 0.9, y)

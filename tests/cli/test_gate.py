@@ -53,7 +53,10 @@ def test_noise_does_not_fail(base: Path, tmp_path: Path) -> None:
     same = write(tmp_path / "same.parquet", 0.0, seed=1)
     done = gate("--baseline", base, "--candidate", same)
     assert done.returncode == 0, done.stdout
-    assert len(done.stdout.splitlines()) == 2
+    ece, trust, summary = done.stdout.splitlines()
+    assert ece.startswith("undecided")
+    assert not trust.startswith("FAIL")
+    assert summary == "no criterion failed: compared on 1,500 items by prompt"
 
 
 def test_a_better_candidate_passes(base: Path, tmp_path: Path) -> None:
@@ -96,3 +99,43 @@ def test_missing_file_and_negative_limit(base: Path) -> None:
     done = gate("--baseline", base, "--candidate", base, "--max-ece-increase", "-1")
     assert done.returncode == 2
     assert "expected a limit >= 0" in done.stderr
+
+
+def test_a_candidate_that_left_out_items_does_not_pass_for_that(base: Path, tmp_path: Path) -> None:
+    table = pq.read_table(base)
+    right = table.filter(table["correct"])
+    pq.write_table(right, tmp_path / "easy.parquet")
+    done = gate("--baseline", base, "--candidate", tmp_path / "easy.parquet")
+    assert done.returncode == 2
+    assert f"{1500 - len(right):,} of them are missing" in done.stderr
+    easy = ("--candidate", tmp_path / "easy.parquet", "--max-missing", "1")
+    done = gate("--baseline", base, *easy)
+    assert f"({1500 - len(right):,} only in the baseline)" in done.stdout
+
+
+def test_ids_on_one_side_only_are_an_error(base: Path, tmp_path: Path) -> None:
+    table = pq.read_table(base).drop_columns(["prompt_id"])
+    pq.write_table(table, tmp_path / "plain.parquet")
+    done = gate("--baseline", base, "--candidate", tmp_path / "plain.parquet")
+    assert done.returncode == 2
+    assert "'plain' has none" in done.stderr
+
+
+def test_too_few_items_decide_nothing(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.parquet", 0.0, n=20)
+    b = write(tmp_path / "b.parquet", -0.4, n=20)
+    done = gate("--baseline", a, "--candidate", b)
+    assert done.returncode == 0
+    assert "too few to decide anything" in done.stdout
+
+
+def test_a_closed_pipe_does_not_change_the_verdict(base: Path, tmp_path: Path) -> None:
+    """`levelhead gate ... | head -0`: nobody reads, and a pass stays a pass."""
+    command = [sys.executable, "-m", "levelhead.cli", "gate"]
+    command += ["--baseline", str(base), "--candidate", str(base)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0, error
+    assert b"Traceback" not in error

@@ -21,7 +21,7 @@ from levelhead.audit.result import ConfidentError
 from levelhead.errors import RecordError
 from levelhead.metrics.overconfidence import top_label
 from levelhead.metrics.tally import Tally
-from levelhead.readers import ReadLog, ReadOptions, Source, read
+from levelhead.readers import ReadLog, ReadOptions, Source, find_reader, read, sniff
 from levelhead.records import ETA, STATUSES, Predictions, concat
 
 __all__ = ["MAX_ROWS", "ModelRecords", "Rows", "collect", "native_rows"]
@@ -128,6 +128,11 @@ class ModelRecords:
     def streamed(self) -> bool:
         """Whether the rows were folded into tallies."""
         return self.tally is not None
+
+    @property
+    def n_asserted(self) -> int:
+        """Records without a usable confidence; refusals claim nothing and are not among them."""
+        return self.n_records - self.status_counts.get("ok", 0) - self.n_refusals
 
     @property
     def predictions(self) -> Predictions:
@@ -270,7 +275,9 @@ def collect(
     limit = MAX_ROWS if max_rows is None else max_rows
     try:
         for source in sources:
+            formats: dict[str, str] = {}
             for path in source.files:
+                _one_format(formats, source, Path(path), options)
                 for block in read([path], options, log):
                     name = _model_name(source, Path(path), block.model, alone=len(sources) == 1)
                     model = models.setdefault(name, ModelRecords(name, missing, options.by))
@@ -283,6 +290,20 @@ def collect(
         read_rows = sum(m.n_records for m in models.values())
         log.warn(f"interrupted: this covers the first {read_rows:,} records only")
     return models
+
+
+def _one_format(formats: dict[str, str], source: Source, path: Path, options: ReadOptions) -> None:
+    """Refuse to pool files of different formats as one model: they are different evaluations."""
+    if len(source.files) == 1:
+        return
+    formats.setdefault(find_reader(sniff(path), options).name, str(path))
+    if len(formats) > 1:
+        found = ", ".join(f"{name} ({Path(file).name})" for name, file in formats.items())
+        raise RecordError(
+            f"expected files of one format to audit as one model, got {found}; name the files, "
+            "each of which is then a model of its own",
+            str(path.parent),
+        )
 
 
 def _model_name(source: Source, path: Path, block_model: str, *, alone: bool) -> str:

@@ -11,7 +11,7 @@ from levelhead._arrays import IntArray
 from levelhead.audit.collect import ModelRecords, Rows, native_rows
 from levelhead.audit.convention import Convention
 from levelhead.audit.result import Comparison, ComparisonRow
-from levelhead.audit.verdict import percent
+from levelhead.audit.verdict import TOO_FEW, percent
 from levelhead.errors import InvalidInputError
 from levelhead.metrics import TABLE
 from levelhead.metrics.intervals import PairedDifference, paired_differences
@@ -41,6 +41,8 @@ class Pairing:
     baseline_clusters: IntArray
     n_clusters: int
     paired_by: str
+    n_only_model: int = 0
+    n_only_baseline: int = 0
 
 
 def pair(model: ModelRecords, baseline: ModelRecords) -> Pairing:
@@ -68,28 +70,32 @@ def pair(model: ModelRecords, baseline: ModelRecords) -> Pairing:
     a, keep_a = native_rows(model.predictions, model.missing)
     b, keep_b = native_rows(baseline.predictions, baseline.missing)
     ids_a, ids_b = model.predictions.prompt_id, baseline.predictions.prompt_id
+    if (ids_a is None) != (ids_b is None):
+        without = model.name if ids_a is None else baseline.name
+        raise InvalidInputError(
+            f"comparison of {names}: expected prompt ids in both or in neither, {without!r} has none; "
+            "name its column with --prompt-id"
+        )
     if ids_a is not None and ids_b is not None:
-        codes_a, codes_b = _common_codes(_kept(ids_a, keep_a), _kept(ids_b, keep_b))
+        codes_a, codes_b, only_a, only_b = _common_codes(_kept(ids_a, keep_a), _kept(ids_b, keep_b))
         if not (codes_a >= 0).any():
             raise InvalidInputError(
                 f"comparison of {names}: expected prompts that both have, got none in common; "
                 "name the column of prompt ids with --prompt-id"
             )
-        by = "prompt"
-    else:
-        if len(a.correct) != len(b.correct):
-            raise InvalidInputError(
-                f"comparison of {names}: without prompt ids the rows must be the same in number, got "
-                f"{len(a.correct):,} and {len(b.correct):,}; name a column with --prompt-id"
-            )
-        if model.kind == "event" and not np.array_equal(a.correct, b.correct):
-            raise InvalidInputError(
-                f"comparison of {names}: without prompt ids the rows must be in the same order, but "
-                "their outcomes differ; name a column with --prompt-id"
-            )
-        codes_a = codes_b = np.arange(len(a.correct), dtype=np.int64)
-        by = "row order"
-    return _restrict(a, b, codes_a, codes_b, by)
+        return _restrict(a, b, codes_a, codes_b, "prompt", only_a, only_b)
+    if len(a.correct) != len(b.correct):
+        raise InvalidInputError(
+            f"comparison of {names}: without prompt ids the rows must be the same in number, got "
+            f"{len(a.correct):,} and {len(b.correct):,}; name a column with --prompt-id"
+        )
+    if model.kind == "event" and not np.array_equal(a.correct, b.correct):
+        raise InvalidInputError(
+            f"comparison of {names}: without prompt ids the rows must be in the same order, but "
+            "their outcomes differ; name a column with --prompt-id"
+        )
+    rows = np.arange(len(a.correct), dtype=np.int64)
+    return _restrict(a, b, rows, rows, "row order", 0, 0)
 
 
 def compare(
@@ -144,23 +150,26 @@ def compare(
             seed=seed,
         )
         found |= {name: differences[key] for name, key in zip(names, resampled, strict=True)}
-    rows = [_row(name, found[name]) for name in COMPARED]
+    decides = pairing.n_clusters >= TOO_FEW
+    rows = [_row(name, found[name], decides) for name in COMPARED]
     return Comparison(
         model=model.name,
         baseline=baseline.name,
         n_pairs=len(pairing.model.confidence),
         n_prompts=pairing.n_clusters,
+        n_only_model=pairing.n_only_model,
+        n_only_baseline=pairing.n_only_baseline,
         paired_by=pairing.paired_by,
         rows=rows,
         sentence=_sentence(model.name, baseline.name, {row.name: row for row in rows}),
     )
 
 
-def _row(name: str, d: PairedDifference) -> ComparisonRow:
+def _row(name: str, d: PairedDifference, decides: bool) -> ComparisonRow:
     metric = METRICS[name]
     low, high = _finite(d.low), _finite(d.high)
     worse: bool | None = None
-    if metric.better is not None and low is not None and high is not None:
+    if decides and metric.better is not None and low is not None and high is not None:
         sign = 1.0 if metric.better == "lower" else -1.0
         ends = sorted((sign * low, sign * high))
         worse = True if ends[0] > 0 else False if ends[1] < 0 else None
@@ -211,21 +220,27 @@ def _kept(ids: pa.Array | pa.ChunkedArray, keep: np.ndarray) -> pa.Array | pa.Ch
 
 def _common_codes(
     a: pa.Array | pa.ChunkedArray, b: pa.Array | pa.ChunkedArray
-) -> tuple[IntArray, IntArray]:
-    """Codes of the ids; -1 where the other side does not have the id, or the id is null."""
+) -> tuple[IntArray, IntArray, int, int]:
+    """Codes of the ids, -1 where the other side does not have the id; how many ids each has alone."""
     chunks = [
         c for ids in (a, b) for c in (ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids])
     ]
     encoded = pa.chunked_array(chunks).combine_chunks().dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     codes_a, codes_b = codes[: len(a)], codes[len(a) :]
-    shared = np.intersect1d(codes_a, codes_b)
-    return np.where(np.isin(codes_a, shared), codes_a, -1), np.where(
-        np.isin(codes_b, shared), codes_b, -1
+    known_a, known_b = np.unique(codes_a[codes_a >= 0]), np.unique(codes_b[codes_b >= 0])
+    shared = np.intersect1d(known_a, known_b)
+    return (
+        np.where(np.isin(codes_a, shared), codes_a, -1),
+        np.where(np.isin(codes_b, shared), codes_b, -1),
+        len(known_a) - len(shared),
+        len(known_b) - len(shared),
     )
 
 
-def _restrict(a: Rows, b: Rows, codes_a: IntArray, codes_b: IntArray, by: str) -> Pairing:
+def _restrict(
+    a: Rows, b: Rows, codes_a: IntArray, codes_b: IntArray, by: str, only_a: int, only_b: int
+) -> Pairing:
     keep_a, keep_b = codes_a >= 0, codes_b >= 0
     both = np.concatenate([codes_a[keep_a], codes_b[keep_b]])
     distinct, codes = np.unique(both, return_inverse=True)
@@ -235,7 +250,16 @@ def _restrict(a: Rows, b: Rows, codes_a: IntArray, codes_b: IntArray, by: str) -
         weights = None if rows.weights is None else rows.weights[keep]
         return Rows(rows.confidence[keep], rows.correct[keep], weights)
 
-    return Pairing(cut(a, keep_a), cut(b, keep_b), codes[:split], codes[split:], len(distinct), by)
+    return Pairing(
+        cut(a, keep_a),
+        cut(b, keep_b),
+        codes[:split],
+        codes[split:],
+        len(distinct),
+        by,
+        only_a,
+        only_b,
+    )
 
 
 def _finite(value: float) -> float | None:

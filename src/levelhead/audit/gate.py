@@ -6,9 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 
 from levelhead.audit.result import Comparison
+from levelhead.audit.verdict import TOO_FEW
 from levelhead.errors import InvalidInputError, unknown_name
 
 __all__ = ["CRITERIA", "Criterion", "GateLine", "check_gate"]
+
+
+SAME = 1e-12
+"""Differences below this are rounding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +63,8 @@ def check_gate(comparison: Comparison, limits: Mapping[str, float]) -> list[Gate
     """Hold a comparison (candidate minus baseline) against limits.
 
     A criterion fails only where the paired interval says so: the end of the interval that is kindest
-    to the candidate still lies beyond the limit. A difference that is undecided passes and says so.
+    to the candidate still lies beyond the limit, on at least `TOO_FEW` items. A difference that is
+    undecided passes and says so.
 
     Args:
         comparison: of the candidate with the baseline.
@@ -86,8 +92,8 @@ def check_gate(comparison: Comparison, limits: Mapping[str, float]) -> list[Gate
         sign = 1.0 if criterion.direction == "increase" else -1.0
         low, high = sorted((sign * row.low, sign * row.high))
         change = sign * row.difference
-        failed = low > limit
-        word = "FAIL" if failed else "pass" if high <= limit else "undecided"
+        failed = low > limit and comparison.n_prompts >= TOO_FEW
+        word = "FAIL" if failed else "pass" if high <= limit + SAME else "undecided"
         sentence = (
             f"{word:<9}  {row.label} {row.baseline_value:.3f} -> {row.model_value:.3f}, "
             f"{criterion.direction} {change:+.3f} [{low:+.3f}, {high:+.3f}], limit {limit:g}"

@@ -10,7 +10,7 @@ from levelhead.audit.result import ModelAudit
 from levelhead.audit.verdict import TOO_FEW
 from levelhead.metrics.binned import ece
 
-__all__ = ["nothing_to_score", "warnings_about"]
+__all__ = ["nothing_to_score", "plural", "warnings_about"]
 
 FEW_PER_BIN = 10
 """A bin with fewer records than this is called thin."""
@@ -42,11 +42,13 @@ def warnings_about(summary: ModelAudit, records: ModelRecords, convention: Conve
             "which gives a wrong answer a perfect score",
         }[convention.missing]
         share = sum(unread.values()) / summary.n_records
-        out.append(f"{what} of {summary.n_records:,} confidences ({share:.1%}): {how}.")
+        out.append(f"{what} of {plural(summary.n_records, 'confidence')} ({share:.1%}): {how}.")
+    if summary.status_counts.get("out_of_range", 0) > summary.n_records / 2:
+        out.append("most confidences are out of range; where they are percentages, pass --percent.")
     fallback = summary.provenance_counts.get("fallback", 0)
     if fallback:
         out.append(
-            f"{fallback:,} confidences are another tool's stand-in for a missing one, not statements."
+            f"{plural(fallback, 'confidence')} not stated by the model: another tool's stand-in."
         )
     if summary.n_unlabelled:
         out.append(
@@ -56,10 +58,13 @@ def warnings_about(summary: ModelAudit, records: ModelRecords, convention: Conve
     thin = sum(1 for k in summary.reliability.count if k < FEW_PER_BIN)
     if thin:
         out.append(
-            f"{thin} of {len(summary.reliability.count)} bins hold fewer than {FEW_PER_BIN} records."
+            f"fewer than {FEW_PER_BIN} records in {thin} of "
+            f"{plural(len(summary.reliability.count), 'bin')}."
         )
     if summary.n_scored < TOO_FEW:
-        out.append(f"only {summary.n_scored} scored records: every number here is a rough guess.")
+        out.append(
+            f"only {plural(summary.n_scored, 'scored record')}: every number here is a rough guess."
+        )
     if summary.metric("auroc").value is None:
         out.append("all records have the same label: AUROC and Brier skill are undefined.")
     if records.tally is not None and not records.tally.exact:
@@ -83,7 +88,7 @@ def _convention_sentences(
     if here is None or (records.tally is not None and not records.tally.exact):
         return []
     out = []
-    raw = records.rows("parsed") if convention.missing == "zero" else records.rows()
+    raw = records.rows()
     edge = (
         np.abs(raw.confidence * convention.n_bins - np.round(raw.confidence * convention.n_bins))
         < 1e-9
@@ -94,7 +99,7 @@ def _convention_sentences(
         if other.name == convention.name or other.closed == convention.closed:
             continue
         there = ece(raw.confidence, raw.correct, weights=raw.weights, **other.binning)
-        if abs(there - here) >= MATTERS:
+        if share > 0.0 and abs(there - here) >= MATTERS:
             out.append(
                 f"the binning convention matters here: ECE is {here:.4f} with {convention.n_bins} "
                 f"{convention.closed}-closed bins ({convention.name}) and {there:.4f} with "
@@ -103,6 +108,23 @@ def _convention_sentences(
             )
             break
     return out
+
+
+def plural(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    Args:
+        count: how many.
+        noun: in the singular; it takes an s.
+
+    Returns:
+        Text.
+
+    Example:
+        >>> plural(1, "record"), plural(2000, "record")
+        ('1 record', '2,000 records')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def nothing_to_score(records: ModelRecords) -> str:
@@ -121,7 +143,8 @@ def nothing_to_score(records: ModelRecords) -> str:
             f"{records.name}: none of {records.n_records:,} records has a label; name the column with "
             "--correct or --outcome, or give a file with --labels"
         )
+    found = ", ".join(f"{n:,} {status}" for status, n in records.status_counts.items())
     return (
-        f"{records.name}: none of {records.n_records:,} records can be scored "
-        f"(statuses: {records.status_counts}); check --confidence or --elicitation"
+        f"{records.name}: none of {plural(records.n_records, 'record')} states a confidence that can be "
+        f"read ({found}); check --confidence, --elicitation, --pattern or --percent"
     )

@@ -182,7 +182,7 @@ def render_html(result: AuditResult) -> str:
         explanations=EXPLANATIONS,
         strip_end=_strip_end(sections),
         bins=sorted({s.n_bins for m in result.models for s in m.sensitivity}),
-        warnings=_warnings(sections),
+        warnings=[*((("", warning)) for warning in result.warnings), *_warnings(sections)],
         shown_errors=SHOWN_ERRORS if len(sections) == 1 else 3,
         shown_slices=SHOWN_SLICES,
         preview=PREVIEW,
@@ -352,7 +352,7 @@ def _sensitivity(
 ) -> list[tuple[str, list[tuple[int, float | None, bool]]]]:
     """A line per rule and in it (bins, ECE, whether that is the convention of this report)."""
     found = {(s.bins, s.closed, s.n_bins): s.ece for s in model.sensitivity}
-    chosen = tuple(convention.get(key) for key in ("bins", "closed", "n_bins"))
+    chosen = ("width", convention.get("closed"), convention.get("n_bins"))
     sizes = sorted({s.n_bins for s in model.sensitivity})
     out: list[tuple[str, list[tuple[int, float | None, bool]]]] = []
     for bins, closed, words in SENSITIVITY_ROWS:

@@ -216,6 +216,8 @@ class Comparison:
     paired_by: str
     rows: list[ComparisonRow]
     sentence: str
+    n_only_model: int = 0
+    n_only_baseline: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,6 +233,8 @@ class AuditResult:
     created: str
     levelhead_version: str
     notes: list[str]
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    """What the readers found odd in the files, of whichever model."""
     schema_version: str = SCHEMA_VERSION
 
 

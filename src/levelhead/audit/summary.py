@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def audit(
         level: of the intervals, in (0, 1).
         seed: of every random number; the same seed gives the same report.
         notes: what the readers decided, for the report.
-        warnings: what the readers found odd, shown with every model.
+        warnings: what the readers found odd, for the report.
         on_step: called with a line about each step as it begins.
 
     Returns:
@@ -108,8 +109,7 @@ def audit(
     summaries = []
     for records in everyone:
         on_step(f"auditing {records.name}")
-        one = summarize(records, convention, n_boot=n_boot, level=level, seed=seed)
-        summaries.append(dataclasses.replace(one, warnings=[*warnings, *one.warnings]))
+        summaries.append(summarize(records, convention, n_boot=n_boot, level=level, seed=seed))
     comparisons: list[Comparison] = []
     said = list(notes)
     for records in everyone[1:]:
@@ -132,6 +132,7 @@ def audit(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         levelhead_version=levelhead.__version__,
         notes=said,
+        warnings=list(warnings),
     )
 
 
@@ -159,7 +160,7 @@ def summarize(
         RecordError: no record can be scored.
     """
     rows = records.rows()
-    if rows.confidence.size == 0:
+    if rows.confidence.size == 0 or not records.status_counts.get("ok"):
         raise RecordError(nothing_to_score(records), records.files[0] if records.files else None)
     event = records.kind == "event"
     top = rows.top_label() if event else rows
@@ -180,7 +181,13 @@ def summarize(
         status_counts=records.status_counts,
         provenance_counts=records.provenance_counts,
         n_unlabelled=records.n_unlabelled,
-        verdict=verdict(by_name, null, n_scored, kind=records.kind),
+        verdict=verdict(
+            by_name,
+            null,
+            n_scored,
+            kind=records.kind,
+            asserted=records.n_asserted if convention.missing == "assert" else 0,
+        ),
         metrics=metrics,
         null=null,
         reliability=_reliability(rows, convention, event, level),
@@ -248,7 +255,39 @@ def _metric_rows(
                 better=metric.better,
                 parsed=None if asserted is None else _value(name, asserted, convention),
             )
-    return [found[name] for name in AUDITED]
+    return _undecided([found[name] for name in AUDITED], _units(rows), level)
+
+
+def _units(rows: Rows) -> float:
+    """How many independent units the rows hold: prompts, or the rows themselves."""
+    if rows.clusters is not None:
+        return float(np.unique(rows.clusters).size)
+    if rows.counted and rows.weights is not None:
+        return float(rows.weights.sum())
+    return float(rows.confidence.size)
+
+
+def _undecided(metrics: list[MetricRow], units: float, level: float) -> list[MetricRow]:
+    """Intervals that resampling cannot give: none from one unit; Wilson's where all are right or wrong.
+
+    A sample of 18 wrong answers resamples to 18 wrong answers, which says nothing about the next one.
+    """
+    if units < 2:
+        return [dataclasses.replace(row, low=None, high=None) for row in metrics]
+    by_name = {row.name: row for row in metrics}
+    right = by_name["accuracy"].value
+    if right not in (0.0, 1.0):
+        return metrics
+    z = NormalDist().inv_cdf(0.5 + level / 2.0) ** 2
+    low, high = (0.0, z / (units + z)) if right == 0.0 else (units / (units + z), 1.0)
+    says = by_name["mean_confidence"].value or 0.0
+    wilson = {"accuracy": (low, high), "overconfidence": (says - high, says - low)}
+    return [
+        dataclasses.replace(row, low=wilson[row.name][0], high=wilson[row.name][1])
+        if row.name in wilson
+        else row
+        for row in metrics
+    ]
 
 
 def _value(name: str, rows: Rows, convention: Convention) -> float | None:

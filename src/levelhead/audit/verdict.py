@@ -20,7 +20,9 @@ MATERIAL_GAP = 0.02
 SIGNIFICANT = 0.05
 
 
-def verdict(metrics: dict[str, MetricRow], null: NullRow | None, n: int, *, kind: str) -> Verdict:
+def verdict(
+    metrics: dict[str, MetricRow], null: NullRow | None, n: int, *, kind: str, asserted: int = 0
+) -> Verdict:
     """The verdict on one model.
 
     Overconfident or underconfident: the interval of mean confidence minus accuracy excludes 0.
@@ -32,6 +34,7 @@ def verdict(metrics: dict[str, MetricRow], null: NullRow | None, n: int, *, kind
         null: what a calibrated model would show, or None where it is unknown.
         n: number of scored records.
         kind: `answer` or `event`.
+        asserted: how many of them state no usable confidence and count as claims of certainty.
 
     Returns:
         The label, the headline and supporting sentences.
@@ -52,7 +55,10 @@ def verdict(metrics: dict[str, MetricRow], null: NullRow | None, n: int, *, kind
         f"{names[label]}: says {percent(says)} on average, is right {percent(right)} of the time; "
         f"ECE {_number(ece.value)}{_interval(ece)}{chance}"
     )
-    return Verdict(label, headline, tuple(_sentences(metrics, null, label, kind, n)))
+    sentences = _sentences(metrics, null, label, kind, n)
+    if asserted:
+        sentences.insert(0, _asserted_sentence(metrics, asserted, n))
+    return Verdict(label, headline, tuple(sentences))
 
 
 def percent(value: float | None) -> str:
@@ -93,7 +99,7 @@ def _sentences(
 ) -> list[str]:
     out: list[str] = []
     if n < TOO_FEW:
-        out.append(f"{n} scored records are too few: an audit needs at least {TOO_FEW}.")
+        out.append(f"An audit needs at least {TOO_FEW} scored records, these are {n}.")
     elif label == "inconclusive":
         out.append(
             "The intervals are too wide to call this model calibrated; more records would help."
@@ -110,7 +116,7 @@ def _sentences(
             f"{percent(sure.value)} of its errors are stated at 90% or more."
         )
     trust = metrics.get("trust")
-    if trust is not None and trust.value is not None:
+    if trust is not None and trust.value is not None and n >= TOO_FEW:
         out.append(_trust_sentence(trust))
     if null is not None and n >= TOO_FEW:
         beyond = "more than chance explains" if null.p_value < SIGNIFICANT else "within chance"
@@ -126,6 +132,15 @@ def _sentences(
             "of the likelier outcome."
         )
     return out
+
+
+def _asserted_sentence(metrics: dict[str, MetricRow], asserted: int, n: int) -> str:
+    parsed = {name: metrics[name].parsed for name in ("mean_confidence", "accuracy", "ece")}
+    return (
+        f"{asserted:,} of {n:,} records state no usable confidence and count as claims of certainty; "
+        f"the others alone say {percent(parsed['mean_confidence'])}, are right "
+        f"{percent(parsed['accuracy'])} of the time, ECE {_number(parsed['ece'])}."
+    )
 
 
 def _trust_sentence(trust: MetricRow) -> str:

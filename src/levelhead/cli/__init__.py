@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 import click
@@ -77,10 +76,6 @@ def main() -> None:
     except LevelheadError as error:
         click.echo(f"levelhead: {_one_line(str(error))}", err=True)
         sys.exit(2)
-    except BrokenPipeError:
-        # The reader of our output (head, less) is gone; nothing is left to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"levelhead: {where}{error.strerror or error}", err=True)

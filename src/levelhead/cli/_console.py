@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -12,10 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from levelhead.audit.remarks import plural
 from levelhead.audit.result import AuditResult, Comparison, MetricRow, ModelAudit
 from levelhead.readers import Source
 
-__all__ = ["Progress", "console", "show"]
+__all__ = ["Progress", "console", "show", "still_open"]
 
 SHOWN = {
     "ece": "ECE",
@@ -56,6 +59,16 @@ def console(*, stderr: bool = False) -> Console:
     probe = Console(stderr=stderr)
     width = min(probe.width, 80) if probe.is_terminal else 80
     return Console(stderr=stderr, width=width, highlight=False)
+
+
+@contextmanager
+def still_open() -> Iterator[None]:
+    """Print inside; where the reader of our output has gone (head, less), the rest goes nowhere."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Progress:
@@ -151,9 +164,8 @@ def show(result: AuditResult, report: Path | None = None) -> None:
 
 
 def _heading(model: ModelAudit) -> str:
-    prompts = f" on {model.n_prompts:,} prompts" if model.n_prompts else ""
-    what = "events" if model.kind == "event" else "answers"
-    return f"{model.name}  ({model.n_records:,} {what}{prompts})"
+    prompts = f" on {plural(model.n_prompts, 'prompt')}" if model.n_prompts else ""
+    return f"{model.name}  ({plural(model.n_records, model.kind)}{prompts})"
 
 
 def _metrics_table(result: AuditResult) -> Table:
@@ -195,7 +207,10 @@ def _comparison_table(comparison: Comparison, level: float) -> Table:
         p = "" if row.p_value is None else "<0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}"
         interval = escape(f"[{row.low:+.3f}, {row.high:+.3f}]")
         table.add_row(SHOWN[row.name], f"{row.difference:+.3f}", interval, p, word)
-    table.caption = f"on {comparison.n_prompts:,} common items, paired by {comparison.paired_by}"
+    table.caption = (
+        f"on {comparison.n_prompts:,} common items, paired by {comparison.paired_by}; "
+        "the interval decides"
+    )
     return table
 
 
@@ -215,8 +230,9 @@ def _slices_table(model: ModelAudit, named: bool) -> Table:
             f"{row.gap:+.3f}",
             f"{row.damage:.0%}",
         )
+    table.caption = "damage: share of the column's n x |gap|"
     if len(model.slices) > MAX_SLICES:
-        table.caption = f"{len(model.slices) - MAX_SLICES} more in the report and the JSON"
+        table.caption += f"; {len(model.slices) - MAX_SLICES} more in the report and the JSON"
     return table
 
 
@@ -224,6 +240,7 @@ def _print_remarks(out: Console, result: AuditResult) -> None:
     several = len(result.models) > 1
     seen: set[str] = set()
     lines = []
+    lines.extend(result.warnings)
     for model in result.models:
         for warning in model.warnings:
             lines.append(f"{model.name}: {warning}" if several else warning)

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from levelhead.readers import ReadOptions
+from levelhead.elicitation import TABLE as FORMATS
+from levelhead.readers import TABLE, ReadOptions
 
 __all__ = ["read_options", "reading_options"]
 
@@ -24,11 +25,18 @@ _OPTIONS = (
     click.option("--answer", metavar="COLUMN", help="Column of the given answer."),
     click.option("--gold", metavar="COLUMN", help="Column of the right answer."),
     click.option("--model-column", metavar="COLUMN", help="Column that names the model."),
-    click.option("--elicitation", metavar="NAME", help="Format of the confidence in the text."),
+    click.option(
+        "--elicitation",
+        metavar="NAME",
+        help=f"Format of the confidence in the text: {', '.join(FORMATS)}.",
+    ),
     click.option("--pattern", metavar="REGEX", help="Own format: (?P<confidence>...)."),
     click.option("--percent/--fraction", default=None, help="Unit of the confidences."),
     click.option(
-        "--format", "format_name", metavar="NAME", help="Reader, instead of the detected one."
+        "--format",
+        "format_name",
+        metavar="NAME",
+        help=f"Reader, instead of the detected one: {', '.join(r.name for r in TABLE)}.",
     ),
     click.option("--scorer", metavar="NAME", help="Which scorer or metric of a log to use."),
     click.option(

@@ -11,7 +11,7 @@ from levelhead.audit.collect import ModelRecords, collect
 from levelhead.audit.convention import Convention, convention
 from levelhead.audit.result import AuditResult
 from levelhead.audit.summary import audit as run_audit
-from levelhead.cli._console import Progress, show
+from levelhead.cli._console import Progress, show, still_open
 from levelhead.cli._reading import read_options, reading_options
 from levelhead.errors import InvalidInputError, RecordError
 from levelhead.readers import ReadLog, ReadOptions, resolve
@@ -84,9 +84,10 @@ def audit(
             seed=seed,
             progress=progress,
         )
-    write_outputs(result, report, json_path)
-    if not quiet and not to_stdout:
-        show(result, report)
+    with still_open():
+        write_outputs(result, report, json_path)
+        if not quiet and not to_stdout:
+            show(result, report)
 
 
 def audit_files(

@@ -11,11 +11,14 @@ from typing import Any
 import click
 
 from levelhead.audit.compare import compare
-from levelhead.audit.convention import convention
+from levelhead.audit.convention import convention as named
 from levelhead.audit.gate import CRITERIA, check_gate
-from levelhead.cli._console import Progress
+from levelhead.audit.result import Comparison
+from levelhead.audit.verdict import TOO_FEW
+from levelhead.cli._console import Progress, still_open
 from levelhead.cli._reading import read_options, reading_options
 from levelhead.cli.audit import gather_one, with_convention
+from levelhead.errors import InvalidInputError
 from levelhead.readers import ReadLog
 
 __all__ = ["gate"]
@@ -58,6 +61,13 @@ def _criteria_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="JSON",
     help="Write the outcome to this file (- for standard output).",
 )
+@click.option(
+    "--max-missing",
+    default=0.01,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the baseline's items that the candidate may lack.",
+)
 @click.option("--n-boot", default=1000, show_default=True, help="Bootstrap replicates.")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
 @click.option("--seed", default=0, show_default=True, help="Of every random number.")
@@ -66,6 +76,7 @@ def gate(
     baseline: tuple[str, ...],
     candidate: tuple[str, ...],
     json_path: Path | None,
+    max_missing: float,
     n_boot: int,
     level: float,
     seed: int,
@@ -80,26 +91,53 @@ def gate(
     limits = {name: given.pop(name.replace("-", "_")) for name in CRITERIA}
     limits = {name: limit for name, limit in limits.items() if limit is not None} or DEFAULT_LIMITS
     to_stdout = json_path is not None and str(json_path) == "-"
-    rules, log = _rules(convention), ReadLog()
+    rules, log = named(convention), ReadLog()
     options = with_convention(read_options(**given), rules)
+    if not 0.0 <= max_missing <= 1.0:
+        raise InvalidInputError(f"--max-missing: expected a share in [0, 1], got {max_missing}")
     with Progress(enabled=not to_stdout) as progress:
         before = gather_one(baseline, options, log, rules, progress, "baseline")
         after = gather_one(candidate, options, log, rules, progress, "candidate")
         comparison = compare(after, before, rules, n_boot=n_boot, level=level, seed=seed)
+    _check_missing(comparison, max_missing)
     lines = check_gate(comparison, limits)
     failed = any(line.failed for line in lines)
     if json_path is not None:
         _write_json(json_path, failed, lines, comparison.n_prompts)
     if not to_stdout:
-        for line in lines:
-            click.echo(line.sentence)
-        for warning in log.warnings:
-            click.echo(f"! {warning}", err=True)
+        with still_open():
+            for line in lines:
+                click.echo(line.sentence)
+            click.echo(_summary(comparison, failed))
+        for remark in (*log.warnings, *log.notes):
+            click.echo(f"! {remark}", err=True)
     return 1 if failed else 0
 
 
-def _rules(name: str) -> Any:
-    return convention(name)
+def _check_missing(comparison: Comparison, allowed: float) -> None:
+    """A candidate that left out the items it fails on must not pass for that."""
+    missing, total = comparison.n_only_baseline, comparison.n_only_baseline + comparison.n_prompts
+    if missing > allowed * total:
+        raise InvalidInputError(
+            f"--candidate: expected the baseline's {total:,} items, {missing:,} of them are missing "
+            f"({missing / total:.1%}); predict them too, or raise --max-missing"
+        )
+
+
+def _summary(comparison: Comparison, failed: bool) -> str:
+    extra = [
+        f"{count:,} only in the {side}"
+        for count, side in (
+            (comparison.n_only_baseline, "baseline"),
+            (comparison.n_only_model, "candidate"),
+        )
+        if count
+    ]
+    left_out = f" ({', '.join(extra)})" if extra else ""
+    verdict = "the candidate is worse" if failed else "no criterion failed"
+    few = "; too few to decide anything" if comparison.n_prompts < TOO_FEW else ""
+    on = f"{comparison.n_prompts:,} items by {comparison.paired_by}"
+    return f"{verdict}: compared on {on}{left_out}{few}"
 
 
 def _write_json(path: Path, failed: bool, lines: list[Any], n_pairs: int) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "elicitation_name",
     "grade",
     "parse_text",
+    "parser",
     "plain_column",
 ]
 
@@ -266,7 +268,14 @@ def parse_text(text: str | None, options: ReadOptions) -> Elicited:
     name = elicitation_name(options, found)
     if name is None:
         return Elicited(None, None, "missing")
-    return elicitation.TABLE[name].parse(text)
+    return parser(name, options)(text)
+
+
+def parser(name: str, options: ReadOptions) -> Callable[[str], Elicited]:
+    """The parser of a named format, told whether the user says that the numbers are percentages."""
+    if name == "answer_confidence_tags" and options.percent is True:
+        return functools.partial(elicitation.answer_confidence_tags, percent=True)
+    return elicitation.TABLE[name].parse
 
 
 _SPACE = re.compile(r"\s+")

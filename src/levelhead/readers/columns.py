@@ -19,7 +19,7 @@ from levelhead._arrays import FloatArray
 from levelhead.elicitation import Elicited
 from levelhead.errors import RecordError
 from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptions
-from levelhead.readers._columns import elicitation_name, grade, plain_column
+from levelhead.readers._columns import elicitation_name, grade, parser, plain_column
 from levelhead.readers._files import show
 from levelhead.readers._labels import attach_labels
 from levelhead.readers._logs import prompt_key
@@ -242,7 +242,7 @@ class _Columns:
         self.percentages = name.startswith("percent_")
         if options.elicitation is None:
             self.log.note(f"parsed {column!r} as {name} ({elicitation.TABLE[name].description})")
-        return elicitation.TABLE[name].parse
+        return parser(name, options)
 
     def _prompt_id(self, columns: dict[str, Any]) -> Any:
         if self.found.prompt_id is not None:
