@@ -68,6 +68,53 @@ def test_the_most_confident_errors_are_kept_in_order() -> None:
     assert model.confident_errors[0].prompt_id == f"q{n - 1}"
 
 
+def test_equally_confident_errors_keep_their_order() -> None:
+    model = ModelRecords("m", "assert", ())
+    for start in (0, 30):
+        ids = [f"q{i}" for i in range(start, start + 30)]
+        model.add(block("answer", [0.9] * 30, [0] * 30, prompt_id=ids), "f", 10**6)
+    assert [e.prompt_id for e in model.confident_errors] == [f"q{i}" for i in range(MAX_ERRORS)]
+
+
+def test_clusters_survive_a_dropped_row() -> None:
+    given = block("answer", [0.5, None, 0.6, 0.7], [1, 1, 0, 1], prompt_id=["p", "p", "p", "q"])
+    rows, _ = native_rows(given, "drop")
+    assert rows.clusters is not None
+    assert rows.clusters.tolist() == [0, 0, 1]
+
+
+def test_what_was_parsed_before_the_first_gap_still_counts() -> None:
+    kept, folded = ModelRecords("m", "assert", ()), ModelRecords("m", "assert", ())
+    for confidence in ([0.2] * 50, [0.9] * 50, [None] * 10 + [0.4] * 40):
+        part = block("answer", confidence, [1, 0] * 25)
+        kept.add(part, "f", 10**6)
+        folded.add(part, "f", 20)
+    a, b = kept.rows("parsed"), folded.rows("parsed")
+    assert b.weights is not None
+    assert b.weights.sum() == a.confidence.size == 140
+    assert (b.confidence * b.weights).sum() == pytest.approx(a.confidence.sum())
+
+
+def test_tallied_weights_are_not_counts() -> None:
+    model = ModelRecords("m", "assert", ())
+    model.add(block("answer", [0.5] * 30, [1, 0] * 15, weight=[2.0] * 30), "f", 10)
+    assert not model.rows().resamples
+    plain = ModelRecords("m", "assert", ())
+    plain.add(block("answer", [0.5] * 30, [1, 0] * 15), "f", 10)
+    assert plain.rows().resamples
+
+
+def test_refusals_score_zero_in_trust_and_nowhere_else() -> None:
+    status = [0, 0, STATUSES.index("refusal")]
+    for kind, claim in (("answer", 0.2), ("event", 0.8)):
+        for limit in (10, 1):
+            model = ModelRecords("m", "assert", ())
+            model.add(block(kind, [0.9, 0.2, None], [1, 0, 1], status=status), "f", limit)
+            said = model.trust_rows()
+            assert sorted(said.confidence.tolist()) == [0.0, claim, 0.9]
+            assert sorted(model.rows().confidence.tolist()) == [0.2, 0.9]
+
+
 def test_an_error_is_found_at_its_row_in_its_file() -> None:
     model = ModelRecords("m", "assert", ())
     model.add(block("answer", [0.6, 0.7], [1, 1]), "first", 10)

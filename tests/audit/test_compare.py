@@ -10,7 +10,7 @@ from levelhead.audit.compare import COMPARED, compare, pair
 from levelhead.audit.convention import convention
 from levelhead.errors import InvalidInputError
 from levelhead.metrics import ece
-from levelhead.records import Predictions
+from levelhead.records import STATUSES, Predictions
 
 RULES = convention("levelhead")
 
@@ -122,3 +122,76 @@ def test_events_use_both_readings() -> None:
     assert rows["accuracy"].difference == pytest.approx(0.0)
     assert rows["overconfidence"].worse is not False
     assert rows["ece"].worse is True
+
+
+def test_better_and_worse_follow_the_metric_s_direction() -> None:
+    """The worse model knows nothing: its AUROC, accuracy and Trust drop, its AURC and Brier rise."""
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.3, 0.95, 1500)
+    y = (rng.random(1500) < p).astype(float)
+    y_worse = np.where(rng.random(1500) < 0.3, 0.0, y)
+    found = compare(
+        model("worse", rng.permutation(p), y_worse), model("fair", p, y), RULES,
+        n_boot=200, level=0.95, seed=0,
+    )  # fmt: skip
+    rows = {row.name: row for row in found.rows}
+    for name in ("auroc", "accuracy", "trust", "aurc", "brier", "nll", "ece"):
+        assert rows[name].worse is True, name
+    assert rows["auroc"].difference < 0 < rows["aurc"].difference
+
+
+def test_weights_and_the_convention_reach_the_comparison() -> None:
+    rng = np.random.default_rng(0)
+    c, y = np.round(rng.random(200) * 20) / 20, rng.integers(0, 2, 200).astype(float)
+    w = rng.random(200)
+    rules = convention("rlcr")
+
+    def weighted(name: str, confidence: np.ndarray) -> ModelRecords:
+        records = ModelRecords(name, "assert", ())
+        records.add(Predictions.from_arrays("answer", confidence, y, weight=w), name, 10**6)
+        return records
+
+    found = compare(
+        weighted("a", c), weighted("b", c[::-1].copy()), rules, n_boot=100, level=0.95, seed=0
+    )
+    rows = {row.name: row for row in found.rows}
+    assert rows["accuracy"].model_value == pytest.approx(np.average(y, weights=w))
+    assert rows["ece"].model_value == pytest.approx(ece(c, y, weights=w, **rules.binning))
+    assert ece(c, y, weights=w, **rules.binning) != pytest.approx(ece(c, y, weights=w))
+
+
+def test_rows_without_an_id_have_no_partner() -> None:
+    a = model("a", [0.1, 0.2, 0.9], [0, 0, 1], ["p", "q", None])
+    b = model("b", [0.7, 0.8, 0.4], [0, 0, 1], ["p", "q", None])
+    found = pair(a, b)
+    assert found.n_clusters == 2
+    assert found.model.confidence.tolist() == [0.1, 0.2]
+
+
+def test_row_order_survives_rows_that_do_not_count() -> None:
+    """Row i stays opposite row i although each model lost another row."""
+    c, y = np.linspace(0.1, 0.9, 40), np.tile([0.0, 1.0], 20)
+    first, last = c.copy().astype(object), c.copy().astype(object)
+    first[0], last[-1] = None, None
+    a, b = ModelRecords("a", "drop", ()), ModelRecords("b", "drop", ())
+    a.add(Predictions.from_arrays("answer", list(first), y), "a", 10**6)
+    b.add(Predictions.from_arrays("answer", list(last), y), "b", 10**6)
+    found = pair(a, b)
+    assert found.n_clusters == 38
+    assert found.model.confidence.tolist() == found.baseline.confidence.tolist()
+
+
+def test_trust_counts_refusals_as_zero() -> None:
+    refused = [0] * 50 + [STATUSES.index("refusal")] * 50
+    a, b = ModelRecords("a", "assert", ()), ModelRecords("b", "assert", ())
+    ids = list(range(100))
+    a.add(
+        Predictions.from_arrays(
+            "answer", [0.9] * 50 + [None] * 50, [1.0] * 100, status=refused, prompt_id=ids
+        ),
+        "a", 10**6,
+    )  # fmt: skip
+    b.add(Predictions.from_arrays("answer", [0.9] * 100, [1.0] * 100, prompt_id=ids), "b", 10**6)
+    rows = {r.name: r for r in compare(a, b, RULES, n_boot=100, level=0.95, seed=0).rows}
+    assert rows["trust"].model_value == pytest.approx(rows["trust"].baseline_value / 2)
+    assert rows["accuracy"].model_value == 1.0

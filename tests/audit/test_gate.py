@@ -24,6 +24,7 @@ def comparison(
         (-0.02, 0.08, 0.01, False, "undecided"),
         (-0.08, -0.02, 0.0, False, "pass"),
         (0.02, 0.08, 0.1, False, "pass"),
+        (0.02, 0.08, 0.08, False, "pass"),
     ],
 )
 def test_an_increase(low: float, high: float, limit: float, failed: bool, word: str) -> None:

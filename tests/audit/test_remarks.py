@@ -65,6 +65,20 @@ def test_binning_edges_that_matter_are_named_with_both_numbers() -> None:
     assert "50% of the confidences lie on bin edges" in line
 
 
+def test_the_share_is_of_all_records() -> None:
+    found = warnings(
+        confidence=[0.5] * 60 + [None] * 40, label=[1, 0] * 20 + [None] * 20 + [1, 0] * 20
+    )
+    assert any(w.startswith("40 missing of 100 confidences (40.0%)") for w in found)
+
+
+def test_refusals_are_told_apart_from_missing_confidences() -> None:
+    status = [STATUSES.index("refusal")] * 10 + [0] * 40
+    found = warnings(confidence=[None] * 10 + [0.5] * 40, label=[1, 0] * 25, status=status)
+    assert any(w.startswith("10 refusals of 50 records: one scores 0 in Trust") for w in found)
+    assert not any("claim of certainty" in w for w in found)
+
+
 def test_percentages_in_disguise_are_suspected() -> None:
     status = [STATUSES.index("out_of_range")] * 60 + [0] * 40
     confidence = [None] * 60 + [0.5] * 40

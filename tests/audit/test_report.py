@@ -329,7 +329,9 @@ def test_where_nothing_can_be_written_one_sentence_says_so(
     factory: ModuleType, tmp_path: Path, write: object
 ) -> None:
     missing = tmp_path / "no" / "such" / "report.html"
-    with pytest.raises(RecordError, match=r"report\.html: cannot write here: No such file"):
+    with pytest.raises(
+        RecordError, match=r"report\.html: cannot write here: there is no such folder"
+    ):
         write(factory.undefined(), missing)
     with pytest.raises(RecordError, match="expected a file to write, got a folder"):
         write(factory.undefined(), tmp_path)

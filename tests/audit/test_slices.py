@@ -8,6 +8,7 @@ import pytest
 from levelhead.audit.collect import OTHER, ModelRecords
 from levelhead.audit.convention import convention
 from levelhead.audit.slices import summarize_slices
+from levelhead.metrics import ece
 from levelhead.records import Predictions
 
 RULES = convention("levelhead")
@@ -78,6 +79,33 @@ def test_missing_values_are_a_slice_and_many_values_share_one() -> None:
     assert sum(found.values()) == 301
 
 
+def test_the_largest_slices_are_told_apart_in_every_column() -> None:
+    many = ["big"] * 50 + [f"v{i}" for i in range(300)]
+    columns = {"s": many[::-1], "t": ["a", "b"] * 175}
+    given = {"confidence": [0.5] * 350, "label": [1, 0] * 175, "columns": columns}
+    found = {
+        (r.column, r.value): r.n for r in summarize_slices(records(("s", "t"), **given), RULES, 0.9)
+    }
+    assert found["s", "big"] == 50
+    assert (found["t", "a"], found["t", "b"]) == (175, 175)
+    folded = summarize_slices(records(("s", "t"), max_rows=10, **given), RULES, 0.9)
+    found = {(r.column, r.value): r.n for r in folded}
+    assert (found["t", "a"], found["t", "b"]) == (175, 175)
+
+
+def test_a_slice_of_no_weight_and_a_long_value_do_no_harm() -> None:
+    model = records(
+        ("s",),
+        confidence=[0.5] * 3,
+        label=[1, 0, 1],
+        weight=[1.0, 1.0, 0.0],
+        columns={"s": ["x", "y" * 3_000_000, "empty"]},
+    )
+    found = summarize_slices(model, RULES, 0.95)
+    assert len(found) == 2
+    assert max(len(row.value) for row in found) < 300
+
+
 def test_events_are_sliced_as_claims() -> None:
     model = records(
         ("s",), kind="event", confidence=[0.1, 0.1], label=[0, 1], columns={"s": ["x", "x"]}
@@ -86,3 +114,13 @@ def test_events_are_sliced_as_claims() -> None:
     assert row.confidence == pytest.approx(0.9)
     assert row.accuracy == 0.5
     assert row.ece == pytest.approx(0.4)  # P(event) 0.1 against 0.5
+
+
+def test_the_convention_bins_the_slices_too_and_events_keep_their_reading() -> None:
+    rng = np.random.default_rng(0)
+    p, y = np.round(rng.random(300) * 20) / 20, rng.integers(0, 2, 300).astype(float)
+    model = records(("s",), kind="event", confidence=p, label=y, columns={"s": ["x"] * 300})
+    for rules in (RULES, convention("rlcr")):
+        (row,) = summarize_slices(model, rules, 0.95)
+        assert row.ece == pytest.approx(ece(p, y, **rules.binning))
+    assert ece(p, y) != pytest.approx(ece(p, y, **convention("rlcr").binning))

@@ -62,6 +62,45 @@ def test_events_use_both_readings(data: tuple) -> None:
     assert rows["trust"].value == pytest.approx(metrics.trust(claim, right))
     assert rows["aurc"].value == pytest.approx(metrics.aurc(claim, right))
     assert found.reliability.label == "frequency of the event"
+    assert found.trust_curve.trust[10] == pytest.approx(metrics.trust(claim, right))
+    curve = metrics.risk_coverage_curve(claim, right)
+    assert found.risk_coverage.coverage == pytest.approx(curve.coverage.tolist())
+    assert found.risk_coverage.risk == pytest.approx(curve.risk.tolist())
+
+
+def test_the_histogram_is_right_closed_and_weighted() -> None:
+    c, y, w = [0.05, 0.05, 0.15, 0.3, 0.0, 1.0], [1, 0, 1, 1, 0, 1], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    found = summarize(model("m", "answer", c, y, weight=w), RULES, n_boot=100).histogram
+    right = {round(found.edges[i], 2): v for i, v in enumerate(found.right) if v}
+    wrong = {round(found.edges[i], 2): v for i, v in enumerate(found.wrong) if v}
+    assert right == {0.0: 1.0, 0.1: 3.0, 0.25: 4.0, 0.95: 6.0}
+    assert wrong == {0.0: 7.0}
+
+
+def test_the_convention_reaches_the_null_and_weights_the_sensitivity(data: tuple) -> None:
+    c, y = data
+    rules = convention("rlcr")
+    found = summarize(model("m", "answer", c, y), rules, n_boot=300, seed=5)
+    expected = metrics.ece_excess_test(c, y, n_draws=300, seed=5, **rules.binning)
+    assert found.null.expected == expected.expected
+    plain = metrics.ece_excess_test(c, y, n_draws=300, seed=5, **RULES.binning)
+    assert found.null.expected != plain.expected
+    w = np.linspace(0.1, 2.0, len(c))
+    rows = summarize(model("m", "answer", c, y, weight=w), RULES, n_boot=100).sensitivity
+    for row in rows:
+        given = {"n_bins": row.n_bins, "bins": row.bins, "closed": row.closed}
+        assert row.ece == pytest.approx(metrics.ece(c, y, weights=w, **given)), given
+
+
+def test_prompts_widen_the_reliability_intervals(data: tuple) -> None:
+    c, y = data
+    ids = np.tile(np.arange(600), 4)
+    alone = summarize(model("m", "answer", np.tile(c, 4), np.tile(y, 4)), RULES, n_boot=100)
+    grouped = model("m", "answer", np.tile(c, 4), np.tile(y, 4), prompt_id=ids)
+    together = summarize(grouped, RULES, n_boot=100)
+    narrow = np.subtract(alone.reliability.accuracy_high, alone.reliability.accuracy_low)
+    wide = np.subtract(together.reliability.accuracy_high, together.reliability.accuracy_low)
+    assert np.median(wide / narrow) == pytest.approx(2.0, rel=0.3)
 
 
 def test_prompts_widen_the_intervals(data: tuple) -> None:

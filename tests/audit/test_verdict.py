@@ -45,6 +45,7 @@ def test_the_headline_reads_as_promised() -> None:
         ((0.0, -0.02, 0.02), (0.2, 0.15, 0.25), CHANCE, 1000, "miscalibrated"),
         ((0.0, -0.02, 0.02), (0.02, 0.0, 0.03), NO_EXCESS, 1000, "calibrated"),
         ((0.0, -0.2, 0.2), (0.08, 0.0, 0.2), NO_EXCESS, 1000, "inconclusive"),
+        ((0.0, -0.2, 0.2), (0.04, 0.0, 0.2), NO_EXCESS, 1000, "inconclusive"),
         ((0.5, 0.4, 0.6), (0.5, 0.4, 0.6), CHANCE, 10, "inconclusive"),
     ],
 )
@@ -75,7 +76,8 @@ def test_percent(share: float, text: str) -> None:
     [
         ((-0.5, -0.6, -0.4), "worse than not asking"),
         ((0.5, 0.4, 0.6), "better than not asking"),
-        ((0.0, -0.1, 0.1), "not clear"),
+        ((0.05, -0.1, 0.2), "not clear"),
+        ((-0.05, -0.2, 0.1), "not clear"),
     ],
 )
 def test_trust_sentence(interval: tuple, words: str) -> None:

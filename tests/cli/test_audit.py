@@ -210,8 +210,10 @@ def test_report_is_written_whole_or_not_at_all(answers: Path, tmp_path: Path) ->
         (["nowhere.parquet"], "nowhere.parquet"),
         (["{answers}", "--convention", "rlcrr"], "did you mean 'rlcr'"),
         (["{answers}", "--by", "subjct"], "subject"),
-        (["{answers}", "--n-boot", "5"], "at least 100"),
-        (["{answers}", "--level", "95"], "expected a value in (0, 1)"),
+        (["{answers}", "--n-boot", "5"], "100<=x"),
+        (["{answers}", "--level", "95"], "0.5<=x<=0.9999"),
+        (["{answers}", "--seed", "-1"], "0<=x"),
+        (["{answers}", "--json", "{answers}"], "this one is an input"),
         (["{answers}", "--confidence", "conf"], "confidence"),
         (["{answers}", "--report", "{folder}"], "folder"),
         ([], "Missing argument"),
@@ -243,3 +245,27 @@ def test_streamed_audit_equals_the_audit_in_memory(
     assert [(s["value"], s["n"]) for s in kept["slices"]] == [
         (s["value"], s["n"]) for s in streamed["slices"]
     ]
+
+
+def test_nothing_is_written_where_one_output_cannot_be(answers: Path, tmp_path: Path) -> None:
+    before = sorted(p.name for p in tmp_path.iterdir())
+    bad = tmp_path / "nowhere" / "report.html"
+    run("audit", answers, "--json", tmp_path / "out.json", "--report", bad, code=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_control_characters_never_reach_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "esc.jsonl"
+    row = {"confidence": 0.9, "correct": 1, "model": "m\u001b[31m", "part": "x\u001b[2J\n"}
+    path.write_text("".join(json.dumps(row) + "\n" for _ in range(40)))
+    done = run("audit", path, "--model-column", "model", "--by", "part", "--n-boot", "100")
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_models_of_one_name_are_told_apart(answers: Path, tmp_path: Path) -> None:
+    for folder in ("base", "tuned"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "preds.parquet").write_bytes(answers.read_bytes())
+    files = [tmp_path / folder / "preds.parquet" for folder in ("tuned", "base")]
+    out = audited(tmp_path, files[0], "--baseline", files[1])
+    assert [model["name"] for model in out["models"]] == ["base/preds", "tuned/preds"]

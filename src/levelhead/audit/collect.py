@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from levelhead._arrays import BoolArray, FloatArray, IntArray
 from levelhead.audit.convention import Missing
@@ -22,9 +23,9 @@ from levelhead.errors import RecordError
 from levelhead.metrics.overconfidence import top_label
 from levelhead.metrics.tally import Tally
 from levelhead.readers import ReadLog, ReadOptions, Source, find_reader, read, sniff
-from levelhead.records import ETA, STATUSES, Predictions, concat
+from levelhead.records import ETA, STATUSES, Predictions, as_strings, concat
 
-__all__ = ["MAX_ROWS", "ModelRecords", "Rows", "collect", "native_rows"]
+__all__ = ["MAX_ROWS", "ModelRecords", "Rows", "collect", "native_rows", "trust_rows"]
 
 MAX_ROWS = 1_000_000
 """Rows of one model that are kept in memory; more are tallied by confidence as they are read."""
@@ -37,6 +38,9 @@ MAX_ERRORS = 20
 
 MAX_TEXT = 20_000
 """Characters of a text that the report carries; longer ones are cut in the middle and say so."""
+
+MAX_SLICE_NAME = 200
+"""Characters of a slice's value that are shown."""
 
 OTHER = "(other values)"
 _REFUSAL = STATUSES.index("refusal")
@@ -52,6 +56,13 @@ class Rows:
     clusters: IntArray | None = None
     counted: bool = False
     """Whether the weights count equal rows, as a tally's do."""
+    folded: bool = False
+    """Whether the rows come from a tally."""
+
+    @property
+    def resamples(self) -> bool:
+        """Whether sampling error can be told: not from tallied weights, whose rows are gone."""
+        return self.counted or not self.folded
 
     @property
     def resampling(self) -> dict[str, Any]:
@@ -102,6 +113,34 @@ def native_rows(predictions: Predictions, missing: Missing) -> tuple[Rows, BoolA
     return rows, keep
 
 
+def trust_rows(predictions: Predictions, missing: Missing) -> tuple[Rows, BoolArray]:
+    """The rows that Trust is the mean over, as claims: the scored ones, and refusals, which score 0.
+
+    Args:
+        predictions: one model's block.
+        missing: `assert`, `drop` or `zero` (see `Convention`).
+
+    Returns:
+        The rows in the top-label reading, a refusal with confidence 0, and the (N,) mask of the
+        block's rows they are.
+    """
+    rows, keep = native_rows(predictions, missing)
+    top = rows.top_label() if predictions.kind == "event" else rows
+    refused = predictions.status == _REFUSAL
+    if not refused.any():
+        return top, keep
+    both = keep | refused
+    confidence, correct = np.zeros(len(predictions)), np.zeros(len(predictions))
+    confidence[keep], correct[keep] = top.confidence, top.correct
+    clusters, weights = predictions.clusters, predictions.weight
+    return Rows(
+        confidence[both],
+        correct[both],
+        None if weights is None else weights[both],
+        None if clusters is None else clusters[both],
+    ), both
+
+
 class ModelRecords:
     """What was read of one model: counts, the most confident errors, and rows or tallies."""
 
@@ -111,6 +150,7 @@ class ModelRecords:
         self.files: list[str] = []
         self.kind: Literal["answer", "event"] = "answer"
         self.n_records = self.n_unlabelled = self.n_refusals = self.n_scored = 0
+        self.refused_weight = 0.0
         self.status_counts: dict[str, int] = {}
         self.provenance_counts: dict[str, int] = {}
         self.tally: Tally | None = None
@@ -128,6 +168,12 @@ class ModelRecords:
     def streamed(self) -> bool:
         """Whether the rows were folded into tallies."""
         return self.tally is not None
+
+    @property
+    def n_without_prompt(self) -> int:
+        """Records without a prompt id, where the file names prompts."""
+        ids = None if self.streamed else self.predictions.prompt_id
+        return 0 if ids is None else ids.null_count
 
     @property
     def n_asserted(self) -> int:
@@ -159,6 +205,10 @@ class ModelRecords:
         _add_counts(self.status_counts, block.status_counts())
         _add_counts(self.provenance_counts, block.provenance_counts())
         self.n_refusals = self.status_counts.get("refusal", 0)
+        refused = block.status == _REFUSAL
+        self.refused_weight += float(
+            refused.sum() if block.weight is None else block.weight[refused].sum()
+        )
         self._keep_errors(block, path)
         if self.tally is not None:
             self._fold(block, self.tally)
@@ -174,24 +224,44 @@ class ModelRecords:
         """The scored rows, or only those whose confidence was parsed, in the kind's own reading."""
         if self.tally is not None:
             tally = self.tally_parsed if part == "parsed" and self.tally_parsed else self.tally
-            return Rows(*tally.arrays(), counted=self.counted)
+            return Rows(*tally.arrays(), counted=self.counted, folded=True)
         return native_rows(self.predictions, "drop" if part == "parsed" else self.missing)[0]
 
+    def trust_rows(self, part: Literal["scored", "parsed"] = "scored") -> Rows:
+        """The rows that Trust is the mean over: claims, and refusals with confidence 0."""
+        if self.tally is None:
+            missing = "drop" if part == "parsed" else self.missing
+            return trust_rows(self.predictions, missing)[0]
+        rows = self.rows(part)
+        top = rows.top_label() if self.kind == "event" else rows
+        if not self.refused_weight or top.weights is None:
+            return top
+        return dataclasses.replace(
+            top,
+            confidence=np.append(top.confidence, 0.0),
+            correct=np.append(top.correct, 0.0),
+            weights=np.append(top.weights, self.refused_weight),
+        )
+
     def slices(self) -> Iterator[tuple[str, str, Rows]]:
-        """(column, value, rows) of every slice."""
+        """(column, value, rows) of every slice that weighs something; rare values share one."""
         for (column, value), tally in self.slice_tallies.items():
-            yield column, value, Rows(*tally.arrays(), counted=self.counted)
+            if tally.weight > 0:
+                yield column, value, Rows(*tally.arrays(), counted=self.counted, folded=True)
         if self.streamed or not self.by:
             return
         rows, keep = native_rows(self.predictions, self.missing)
         for column in self.by:
-            values = _slice_values(self.predictions, column)[keep]
-            names, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-            largest = np.argsort(-counts, kind="stable")
-            for i in largest[:MAX_SLICE_VALUES]:
-                yield column, str(names[i]), _where(rows, codes == i)
+            names, codes = _slice_codes(self.predictions, column)
+            codes = codes[keep]
+            largest = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")
+            parts = [(names[i], codes == i) for i in largest[:MAX_SLICE_VALUES]]
             if len(names) > MAX_SLICE_VALUES:
-                yield column, OTHER, _where(rows, np.isin(codes, largest[MAX_SLICE_VALUES:]))
+                parts.append((OTHER, np.isin(codes, largest[MAX_SLICE_VALUES:])))
+            for name, mask in parts:
+                part = _where(rows, mask)
+                if mask.any() and (part.weights is None or part.weights.any()):
+                    yield column, name, part
 
     @property
     def confident_errors(self) -> list[ConfidentError]:
@@ -201,23 +271,25 @@ class ModelRecords:
     def _fold(self, block: Predictions, tally: Tally) -> None:
         rows, keep = native_rows(block, self.missing)
         self.counted &= rows.weights is None
+        if block.status.any() and self.tally_parsed is None:
+            self.tally_parsed = Tally().merge(tally)  # so far all were parsed
         if rows.confidence.size:
             tally.update(rows.confidence, rows.correct, weights=rows.weights)
-        if block.status.any() or self.tally_parsed is not None:
-            if self.tally_parsed is None:
-                self.tally_parsed = Tally()
+        if self.tally_parsed is not None:
             parsed = native_rows(block, "drop")[0]
             if parsed.confidence.size:
                 self.tally_parsed.update(parsed.confidence, parsed.correct, weights=parsed.weights)
         for column in self.by:
-            values = _slice_values(block, column)[keep]
-            names, codes = np.unique(values, return_inverse=True)
-            for i, name in enumerate(names):
-                key = (column, str(name))
-                if key not in self.slice_tallies and len(self.slice_tallies) >= MAX_SLICE_VALUES:
-                    key = (column, OTHER)
+            names, codes = _slice_codes(block, column)
+            codes = codes[keep]
+            known = {value for other, value in self.slice_tallies if other == column}
+            for i in np.unique(codes):
+                value = names[i]
+                if value not in known and len(known) >= MAX_SLICE_VALUES:
+                    value = OTHER
+                known.add(value)
                 part = _where(rows, codes == i)
-                slice_tally = self.slice_tallies.setdefault(key, Tally())
+                slice_tally = self.slice_tallies.setdefault((column, value), Tally())
                 slice_tally.update(part.confidence, part.correct, weights=part.weights)
 
     def _keep_errors(self, block: Predictions, path: str) -> None:
@@ -312,16 +384,18 @@ def _model_name(source: Source, path: Path, block_model: str, *, alone: bool) ->
     return block_model if alone else f"{source.name}/{block_model}"
 
 
-def _slice_values(block: Predictions, column: str) -> Any:
+def _slice_codes(block: Predictions, column: str) -> tuple[list[str], IntArray]:
+    """The distinct values of a slice column, cut to what can be shown, and the code of each row."""
     if column not in block.columns.column_names:
         found = ", ".join(block.columns.column_names) or "none"
         raise RecordError(
             f"--by {column}: expected a column of that name, the columns kept are: {found}"
         )
-    values = block.columns[column].to_pylist()
-    return np.array(["(missing)" if v is None else str(v) for v in values], dtype=object).astype(
-        str
-    )
+    texts = as_strings(block.columns[column])
+    texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    encoded = texts.fill_null("(missing)").dictionary_encode()
+    names = [_cut(name, MAX_SLICE_NAME) for name in encoded.dictionary.to_pylist()]
+    return names, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _where(rows: Rows, mask: BoolArray) -> Rows:
@@ -350,16 +424,16 @@ def _confident_error(block: Predictions, i: int, path: str, offset: int) -> Conf
         said=_cut(said),
         truth=_cut(truth),
         prompt_id="" if record.prompt_id is None else _cut(record.prompt_id),
-        location=str(columns.get("location") or f"{path}:{offset + i + 1}"),
+        location=str(columns.get("location") or f"{path}:{columns.get('row') or offset + i + 1}"),
         prompt=_cut(str(columns.get("prompt") or "")),
         text=_cut(str(columns.get("text") or "")),
     )
 
 
-def _cut(text: str) -> str:
-    if len(text) <= MAX_TEXT:
+def _cut(text: str, most: int = MAX_TEXT) -> str:
+    if len(text) <= most:
         return text
-    half = MAX_TEXT // 2
+    half = most // 2
     return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters left out ...]\n{text[-half:]}"
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 
-from levelhead._arrays import IntArray
-from levelhead.audit.collect import ModelRecords, Rows, native_rows
-from levelhead.audit.convention import Convention
+from levelhead._arrays import BoolArray, IntArray
+from levelhead.audit.collect import ModelRecords, Rows, native_rows, trust_rows
+from levelhead.audit.convention import Convention, Missing
 from levelhead.audit.result import Comparison, ComparisonRow
 from levelhead.audit.verdict import TOO_FEW, percent
 from levelhead.errors import InvalidInputError
 from levelhead.metrics import TABLE
 from levelhead.metrics.intervals import PairedDifference, paired_differences
+from levelhead.records import Predictions
 
 __all__ = ["COMPARED", "METRICS", "RESAMPLED_AS", "Pairing", "compare", "pair"]
 
@@ -44,20 +46,31 @@ class Pairing:
     n_only_model: int = 0
     n_only_baseline: int = 0
 
+    def claims(self) -> Pairing:
+        """An event's rows read as claims on both sides."""
+        return dataclasses.replace(
+            self, model=self.model.top_label(), baseline=self.baseline.top_label()
+        )
 
-def pair(model: ModelRecords, baseline: ModelRecords) -> Pairing:
-    """Match two models' scored records by prompt, or row by row where no prompts are named.
+
+def pair(
+    model: ModelRecords,
+    baseline: ModelRecords,
+    read: Callable[[Predictions, Missing], tuple[Rows, BoolArray]] = native_rows,
+) -> Pairing:
+    """Match two models' records by prompt, or row by row where no prompts are named.
 
     Args:
         model: the model under test.
         baseline: what it is compared with.
+        read: which rows of a block count, and how they are read: `native_rows` or `trust_rows`.
 
     Returns:
         The matched rows; all samples of a prompt form one cluster.
 
     Raises:
         InvalidInputError: the records cannot be matched: other kinds, no common prompts, streamed
-            files, or no prompt ids and different labels row by row.
+            files, or no prompt ids and another number or order of rows.
     """
     names = f"{model.name!r} and {baseline.name!r}"
     if model.kind != baseline.kind:
@@ -67,8 +80,8 @@ def pair(model: ModelRecords, baseline: ModelRecords) -> Pairing:
             f"comparison of {names}: expected files whose rows fit in memory; "
             "compare a sample of the same prompts"
         )
-    a, keep_a = native_rows(model.predictions, model.missing)
-    b, keep_b = native_rows(baseline.predictions, baseline.missing)
+    a, keep_a = read(model.predictions, model.missing)
+    b, keep_b = read(baseline.predictions, baseline.missing)
     ids_a, ids_b = model.predictions.prompt_id, baseline.predictions.prompt_id
     if (ids_a is None) != (ids_b is None):
         without = model.name if ids_a is None else baseline.name
@@ -77,25 +90,19 @@ def pair(model: ModelRecords, baseline: ModelRecords) -> Pairing:
             "name its column with --prompt-id"
         )
     if ids_a is not None and ids_b is not None:
-        codes_a, codes_b, only_a, only_b = _common_codes(_kept(ids_a, keep_a), _kept(ids_b, keep_b))
-        if not (codes_a >= 0).any():
-            raise InvalidInputError(
-                f"comparison of {names}: expected prompts that both have, got none in common; "
-                "name the column of prompt ids with --prompt-id"
-            )
-        return _restrict(a, b, codes_a, codes_b, "prompt", only_a, only_b)
-    if len(a.correct) != len(b.correct):
+        codes_a, codes_b = _id_codes(_kept(ids_a, keep_a), _kept(ids_b, keep_b))
+        by = "prompt"
+    else:
+        _check_same_rows(model.predictions, baseline.predictions, names)
+        codes_a, codes_b = np.flatnonzero(keep_a), np.flatnonzero(keep_b)
+        by = "row order"
+    pairing = _restrict(a, b, codes_a, codes_b, by)
+    if not pairing.n_clusters:
         raise InvalidInputError(
-            f"comparison of {names}: without prompt ids the rows must be the same in number, got "
-            f"{len(a.correct):,} and {len(b.correct):,}; name a column with --prompt-id"
+            f"comparison of {names}: expected items that both have, got none in common; "
+            "name the column of prompt ids with --prompt-id"
         )
-    if model.kind == "event" and not np.array_equal(a.correct, b.correct):
-        raise InvalidInputError(
-            f"comparison of {names}: without prompt ids the rows must be in the same order, but "
-            "their outcomes differ; name a column with --prompt-id"
-        )
-    rows = np.arange(len(a.correct), dtype=np.int64)
-    return _restrict(a, b, rows, rows, "row order", 0, 0)
+    return pairing
 
 
 def compare(
@@ -125,24 +132,26 @@ def compare(
     """
     pairing = pair(model, baseline)
     event = model.kind == "event"
+    claims = [n for n in COMPARED if not event or METRICS[n].event_reading == "top-label"]
+    tasks = [(pairing.claims() if event else pairing, claims)]
+    if event:
+        tasks.append((pairing, [n for n in COMPARED if METRICS[n].event_reading == "event"]))
+    if model.n_refusals or baseline.n_refusals:
+        claims.remove("trust")
+        tasks.append((pair(model, baseline, trust_rows), ["trust"]))
     found: dict[str, PairedDifference] = {}
-    readings = ("event", "top-label") if event else ("answer",)
-    for reading in readings:
-        top = reading == "top-label"
-        names = [n for n in COMPARED if not event or METRICS[n].event_reading == reading]
-        a = pairing.model.top_label() if top else pairing.model
-        b = pairing.baseline.top_label() if top else pairing.baseline
+    for pairs, names in tasks:
         resampled = [RESAMPLED_AS.get(n, n) for n in names]
         differences = paired_differences(
-            a.confidence,
-            a.correct,
-            b.confidence,
-            b.correct,
+            pairs.model.confidence,
+            pairs.model.correct,
+            pairs.baseline.confidence,
+            pairs.baseline.correct,
             resampled,
-            clusters_a=pairing.model_clusters,
-            clusters_b=pairing.baseline_clusters,
-            weights_a=a.weights,
-            weights_b=b.weights,
+            clusters_a=pairs.model_clusters,
+            clusters_b=pairs.baseline_clusters,
+            weights_a=pairs.model.weights,
+            weights_b=pairs.baseline.weights,
             **convention.binning,
             n_boot=n_boot,
             n_permutations=n_boot,
@@ -218,47 +227,52 @@ def _kept(ids: pa.Array | pa.ChunkedArray, keep: np.ndarray) -> pa.Array | pa.Ch
     return ids if keep.all() else ids.filter(pa.array(keep))
 
 
-def _common_codes(
+def _id_codes(
     a: pa.Array | pa.ChunkedArray, b: pa.Array | pa.ChunkedArray
-) -> tuple[IntArray, IntArray, int, int]:
-    """Codes of the ids, -1 where the other side does not have the id; how many ids each has alone."""
+) -> tuple[IntArray, IntArray]:
+    """Codes that say which ids are equal across both; a row without an id gets -1 and no partner."""
     chunks = [
         c for ids in (a, b) for c in (ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids])
     ]
-    encoded = pa.chunked_array(chunks).combine_chunks().dictionary_encode()
+    encoded = pa.chunked_array(chunks, pa.string()).combine_chunks().dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    codes_a, codes_b = codes[: len(a)], codes[len(a) :]
+    return codes[: len(a)], codes[len(a) :]
+
+
+def _check_same_rows(model: Predictions, baseline: Predictions, names: str) -> None:
+    """Without ids the two files must list the same items in the same order."""
+    if len(model) != len(baseline):
+        raise InvalidInputError(
+            f"comparison of {names}: without prompt ids the rows must be the same in number, got "
+            f"{len(model):,} and {len(baseline):,}; name a column with --prompt-id"
+        )
+    known = ~np.isnan(model.label) & ~np.isnan(baseline.label)
+    if model.kind == "event" and (model.label[known] != baseline.label[known]).any():
+        raise InvalidInputError(
+            f"comparison of {names}: without prompt ids the rows must be in the same order, but "
+            "their outcomes differ; name a column with --prompt-id"
+        )
+
+
+def _restrict(a: Rows, b: Rows, codes_a: IntArray, codes_b: IntArray, by: str) -> Pairing:
+    """The rows whose code both sides have, with codes 0..P-1; what one side has alone is counted."""
     known_a, known_b = np.unique(codes_a[codes_a >= 0]), np.unique(codes_b[codes_b >= 0])
     shared = np.intersect1d(known_a, known_b)
-    return (
-        np.where(np.isin(codes_a, shared), codes_a, -1),
-        np.where(np.isin(codes_b, shared), codes_b, -1),
-        len(known_a) - len(shared),
-        len(known_b) - len(shared),
-    )
+    keep_a, keep_b = np.isin(codes_a, shared), np.isin(codes_b, shared)
 
-
-def _restrict(
-    a: Rows, b: Rows, codes_a: IntArray, codes_b: IntArray, by: str, only_a: int, only_b: int
-) -> Pairing:
-    keep_a, keep_b = codes_a >= 0, codes_b >= 0
-    both = np.concatenate([codes_a[keep_a], codes_b[keep_b]])
-    distinct, codes = np.unique(both, return_inverse=True)
-    split = int(keep_a.sum())
-
-    def cut(rows: Rows, keep: np.ndarray) -> Rows:
+    def cut(rows: Rows, keep: BoolArray) -> Rows:
         weights = None if rows.weights is None else rows.weights[keep]
         return Rows(rows.confidence[keep], rows.correct[keep], weights)
 
     return Pairing(
         cut(a, keep_a),
         cut(b, keep_b),
-        codes[:split],
-        codes[split:],
-        len(distinct),
+        np.searchsorted(shared, codes_a[keep_a]),
+        np.searchsorted(shared, codes_b[keep_b]),
+        len(shared),
         by,
-        only_a,
-        only_b,
+        len(known_a) - len(shared),
+        len(known_b) - len(shared),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from levelhead.audit.collect import MAX_SLICE_VALUES, ModelRecords
+from levelhead.audit.collect import MAX_SLICE_VALUES, OTHER, ModelRecords
 from levelhead.audit.convention import CONVENTIONS, Convention
 from levelhead.audit.result import ModelAudit
 from levelhead.audit.verdict import TOO_FEW
@@ -31,7 +31,12 @@ def warnings_about(summary: ModelAudit, records: ModelRecords, convention: Conve
         Sentences, the most important first.
     """
     out = []
-    unread = {k: v for k, v in summary.status_counts.items() if k != "ok"}
+    if records.n_refusals:
+        out.append(
+            f"{plural(records.n_refusals, 'refusal')} of {plural(summary.n_records, 'record')}: one "
+            "scores 0 in Trust and is left out of every other metric."
+        )
+    unread = {k: v for k, v in summary.status_counts.items() if k not in ("ok", "refusal")}
     if unread:
         what = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in sorted(unread.items()))
         how = {
@@ -68,14 +73,27 @@ def warnings_about(summary: ModelAudit, records: ModelRecords, convention: Conve
     if summary.metric("auroc").value is None:
         out.append("all records have the same label: AUROC and Brier skill are undefined.")
     if records.tally is not None and not records.tally.exact:
+        low, high = records.tally.auroc_bounds()
         out.append(
             "too many records for memory: rank metrics treat confidences closer than "
-            f"{records.tally.resolution:.1g} as ties, and no prompt clusters were formed."
+            f"{records.tally.resolution:.1g} as ties (the exact AUROC of these records lies in "
+            f"[{low:.4f}, {high:.4f}]), and no prompt clusters were formed."
         )
+        if convention.closed == "left":
+            out.append("left-closed bins are not exact here: audit fewer records at once.")
     elif records.streamed:
         out.append("too many records for memory: no prompt clusters were formed.")
-    if len(records.by) and len(summary.slices) >= MAX_SLICE_VALUES:
-        out.append(f"only the {MAX_SLICE_VALUES} largest slices are told apart.")
+    for column in sorted({row.column for row in summary.slices if row.value == OTHER}):
+        out.append(
+            f"{column} has more than {MAX_SLICE_VALUES} values: the others are counted together."
+        )
+    if records.n_without_prompt:
+        out.append(
+            f"{plural(records.n_without_prompt, 'record')} without a prompt id: each counts as a prompt "
+            "of its own."
+        )
+    if records.streamed and not records.counted:
+        out.append("too many weighted records for memory: there are no intervals.")
     out.extend(_convention_sentences(summary, records, convention))
     return out
 

@@ -136,7 +136,7 @@ class SliceRow:
     confidence: float
     gap: float  # mean confidence - accuracy (top-label reading for events)
     ece: float
-    trust: float
+    trust: float  # on the answered records
     damage: float
     gap_low: float | None = None
     gap_high: float | None = None

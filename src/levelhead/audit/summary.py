@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -33,6 +34,7 @@ from levelhead.audit.verdict import verdict
 from levelhead.errors import InvalidInputError, RecordError
 from levelhead.metrics.binned import ece, reliability_curve
 from levelhead.metrics.intervals import (
+    Interval,
     bootstrap,
     ece_interval,
     reliability_intervals,
@@ -106,6 +108,7 @@ def audit(
     if not 0.0 < level < 1.0:
         raise InvalidInputError(f"level: expected a value in (0, 1) such as 0.95, got {level}")
     everyone = [*([baseline] if baseline is not None else []), *models]
+    _name_apart(everyone)
     summaries = []
     for records in everyone:
         on_step(f"auditing {records.name}")
@@ -134,6 +137,21 @@ def audit(
         notes=said,
         warnings=list(warnings),
     )
+
+
+def _name_apart(models: Sequence[ModelRecords]) -> None:
+    """Models of one name are told apart by the folder of their files, or else by a number."""
+    taken: set[str] = set()
+    names = [records.name for records in models]
+    for records in models:
+        if names.count(records.name) > 1 and records.files:
+            records.name = f"{Path(records.files[0]).parent.name}/{records.name}"
+    for records in models:
+        name, k = records.name, 2
+        while name in taken:
+            name, k = f"{records.name} ({k})", k + 1
+        records.name = name
+        taken.add(name)
 
 
 def summarize(
@@ -165,7 +183,7 @@ def summarize(
     event = records.kind == "event"
     top = rows.top_label() if event else rows
     n_scored = _n_scored(records, convention)
-    metrics = _metric_rows(records, rows, top, convention, n_boot=n_boot, level=level, seed=seed)
+    metrics = _metric_rows(records, convention, n_boot=n_boot, level=level, seed=seed)
     by_name = {row.name: row for row in metrics}
     null = _null(rows, convention, by_name["ece"].value, n_boot=n_boot, seed=seed)
     sensitivity = _sensitivity(records, rows)
@@ -193,7 +211,7 @@ def summarize(
         reliability=_reliability(rows, convention, event, level),
         histogram=_histogram(rows, event),
         risk_coverage=_risk_coverage(top),
-        trust_curve=_trust_curve(top, n_boot=n_boot, level=level, seed=seed),
+        trust_curve=_trust_curve(records.trust_rows(), n_boot=n_boot, level=level, seed=seed),
         sensitivity=sensitivity,
         slices=summarize_slices(records, convention, level),
         confident_errors=records.confident_errors,
@@ -202,60 +220,72 @@ def summarize(
     return dataclasses.replace(summary, warnings=warnings_about(summary, records, convention))
 
 
-def _metric_rows(
-    records: ModelRecords,
-    rows: Rows,
-    top: Rows,
-    convention: Convention,
-    *,
-    n_boot: int,
-    level: float,
-    seed: int,
-) -> list[MetricRow]:
+@dataclasses.dataclass(frozen=True)
+class _View:
+    """Some metrics and the rows they are computed on."""
+
+    reading: str
+    names: tuple[str, ...]
+    rows: Rows
+    parsed: Rows | None
+
+
+def _views(records: ModelRecords) -> list[_View]:
+    """Which metric reads the records in which way; Trust has rows of its own where some refused."""
     event = records.kind == "event"
-    partly = any(status != "ok" for status in records.status_counts)
-    parsed = records.rows("parsed") if partly else None
-    if parsed is not None and parsed.confidence.size == 0:
-        parsed = None
+    partly = any(status not in ("ok", "refusal") for status in records.status_counts)
+    rows, parsed = records.rows(), records.rows("parsed") if partly else None
+    top = [part.top_label() if event and part is not None else part for part in (rows, parsed)]
+    claims = [n for n in AUDITED if not event or METRICS[n].event_reading == "top-label"]
+    reading = "top-label" if event else "answer"
+    out = []
+    if event:
+        events = tuple(n for n in AUDITED if METRICS[n].event_reading == "event")
+        out.append(_View("event", events, rows, parsed))
+    if records.n_refusals:
+        claims.remove("trust")
+        trusted = records.trust_rows("parsed") if partly else None
+        out.append(_View(reading, ("trust",), records.trust_rows(), trusted))
+    out.append(_View(reading, tuple(claims), top[0] or rows, top[1]))
+    return out
+
+
+def _metric_rows(
+    records: ModelRecords, convention: Convention, *, n_boot: int, level: float, seed: int
+) -> list[MetricRow]:
     found: dict[str, MetricRow] = {}
-    for reading in ("event", "top-label") if event else ("answer",):
-        names = [n for n in AUDITED if not event or METRICS[n].event_reading == reading]
-        use = top if reading == "top-label" else rows
-        asserted = parsed.top_label() if parsed is not None and reading == "top-label" else parsed
-        resampled = {n: RESAMPLED_AS.get(n, n) for n in names if n not in NO_INTERVAL}
-        intervals: dict[str, Any] = bootstrap(
-            use.confidence,
-            use.correct,
-            resampled,
-            **use.resampling,
-            **convention.binning,
-            n_boot=n_boot,
-            level=level,
-            seed=seed,
+    for view in _views(records):
+        intervals = (
+            _intervals(view, convention, n_boot=n_boot, level=level, seed=seed)
+            if view.rows.resamples
+            else {}
         )
-        if "ece" in names:
-            intervals["ece"] = ece_interval(
-                use.confidence,
-                use.correct,
-                **convention.binning,
-                **use.resampling,
-                level=level,
-                seed=seed,
-            )
-        for name in names:
+        for name in view.names:
             metric, interval = METRICS[name], intervals.get(name)
             found[name] = MetricRow(
                 name=name,
                 label=metric.label,
                 group=metric.group,
-                reading=reading,
-                value=_value(name, use, convention),
+                reading=view.reading,
+                value=_value(name, view.rows, convention),
                 low=None if interval is None else _finite(interval.low),
                 high=None if interval is None else _finite(interval.high),
                 better=metric.better,
-                parsed=None if asserted is None else _value(name, asserted, convention),
+                parsed=None if view.parsed is None else _value(name, view.parsed, convention),
             )
-    return _undecided([found[name] for name in AUDITED], _units(rows), level)
+    return _undecided([found[name] for name in AUDITED], _units(records.rows()), level)
+
+
+def _intervals(
+    view: _View, convention: Convention, *, n_boot: int, level: float, seed: int
+) -> dict[str, Interval]:
+    c, y, names = view.rows.confidence, view.rows.correct, view.names
+    drawn = {"level": level, "seed": seed, **view.rows.resampling}
+    resampled = {n: RESAMPLED_AS.get(n, n) for n in names if n not in NO_INTERVAL}
+    out = bootstrap(c, y, resampled, n_boot=n_boot, **drawn, **convention.binning)
+    if "ece" in names:
+        out["ece"] = ece_interval(c, y, **drawn, **convention.binning)
+    return out
 
 
 def _units(rows: Rows) -> float:
@@ -301,7 +331,7 @@ def _value(name: str, rows: Rows, convention: Convention) -> float | None:
 def _null(
     rows: Rows, convention: Convention, value: float | None, *, n_boot: int, seed: int
 ) -> NullRow | None:
-    if value is None:
+    if value is None or not rows.resamples:
         return None
     excess = ece_excess_test(
         rows.confidence,
@@ -317,7 +347,12 @@ def _null(
 def _reliability(rows: Rows, convention: Convention, event: bool, level: float) -> Reliability:
     c, y = rows.confidence, rows.correct
     curve = reliability_curve(c, y, weights=rows.weights, **convention.binning)
-    low, high = reliability_intervals(c, y, level=level, **rows.resampling, **convention.binning)
+    if rows.resamples:
+        low, high = reliability_intervals(
+            c, y, level=level, **rows.resampling, **convention.binning
+        )
+    else:
+        low = high = np.full(curve.weight.size, np.nan)
     return Reliability(
         low=curve.low.tolist(),
         high=curve.high.tolist(),
@@ -348,21 +383,24 @@ def _risk_coverage(top: Rows) -> RiskCoverage:
 
 
 def _trust_curve(top: Rows, *, n_boot: int, level: float, seed: int) -> TrustCurve:
-    intervals = trust_curve_intervals(
-        top.confidence,
-        top.correct,
-        STAKES,
-        **top.resampling,
-        n_boot=n_boot,
-        level=level,
-        seed=seed,
-    )
     values = [trust(top.confidence, top.correct, t0=t0, weights=top.weights) for t0 in STAKES]
+    ends: list[tuple[float | None, float | None]] = [(None, None)] * len(STAKES)
+    if top.resamples:
+        intervals = trust_curve_intervals(
+            top.confidence,
+            top.correct,
+            STAKES,
+            n_boot=n_boot,
+            level=level,
+            seed=seed,
+            **top.resampling,
+        )
+        ends = [(_finite(one.low), _finite(one.high)) for one in intervals]
     return TrustCurve(
         t0=[float(t) for t in STAKES],
         trust=[float(v) for v in values],
-        low=[_finite(interval.low) for interval in intervals],
-        high=[_finite(interval.high) for interval in intervals],
+        low=[low for low, _ in ends],
+        high=[high for _, high in ends],
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from levelhead.audit.result import AuditResult, to_json
 from levelhead.errors import RecordError
 
-__all__ = ["json_text", "write_text"]
+__all__ = ["check_writable", "json_text", "write_text"]
 
 
 def json_text(result: AuditResult) -> str:
@@ -36,8 +36,7 @@ def write_text(path: Path, text: str) -> None:
         RecordError: the folder does not exist or cannot be written to.
     """
     path = Path(path)
-    if path.is_dir():
-        raise RecordError("expected a file to write, got a folder", str(path))
+    check_writable(path)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
@@ -50,6 +49,24 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise before any work is done where a file cannot be written later.
+
+    Args:
+        path: where to.
+
+    Raises:
+        RecordError: it is a folder, or its folder does not exist or may not be written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise RecordError("expected a file to write, got a folder", str(path))
+    if not path.parent.is_dir():
+        raise RecordError("cannot write here: there is no such folder; make it first", str(path))
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise RecordError("cannot write here: no permission to write in the folder", str(path))
 
 
 def _umask() -> int:

@@ -143,7 +143,7 @@ def show(result: AuditResult, report: Path | None = None) -> None:
     """Print the summary: verdicts, the table of metrics, comparisons, slices, warnings."""
     out = console()
     for model in result.models:
-        out.print(Text(_heading(model), style="bold"))
+        out.print(Text(_clean(_heading(model)), style="bold"))
         out.print(Text(model.verdict.headline, style=COLORS[model.verdict.label]))
         for sentence in model.verdict.sentences:
             out.print(Text(sentence))
@@ -151,7 +151,7 @@ def show(result: AuditResult, report: Path | None = None) -> None:
     out.print(_metrics_table(result))
     for comparison in result.comparisons:
         out.print()
-        out.print(Text(comparison.sentence, style="bold"))
+        out.print(Text(_clean(comparison.sentence), style="bold"))
         out.print(_comparison_table(comparison, result.level))
     for model in result.models:
         if model.slices:
@@ -161,6 +161,11 @@ def show(result: AuditResult, report: Path | None = None) -> None:
     if report is not None:
         out.print()
         out.print(Text(f"report: {report}"))
+
+
+def _clean(text: str) -> str:
+    """Text from a file without control characters, which a terminal would obey; on one line."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _heading(model: ModelAudit) -> str:
@@ -173,7 +178,7 @@ def _metrics_table(result: AuditResult) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
     table.add_column("", no_wrap=True)
     for model in shown:
-        table.add_column(escape(model.name), justify="right", overflow="fold")
+        table.add_column(escape(_clean(model.name)), justify="right", overflow="fold")
     for name, label in SHOWN.items():
         rows = [model.metric(name) for model in shown]
         table.add_row(label, *[_cell(row, len(shown) <= WITH_INTERVALS) for row in rows])
@@ -194,7 +199,7 @@ def _cell(row: MetricRow, interval: bool) -> str:
 
 def _comparison_table(comparison: Comparison, level: float) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
-    table.add_column(escape(f"{comparison.model} - {comparison.baseline}"), overflow="fold")
+    table.add_column(escape(_clean(f"{comparison.model} - {comparison.baseline}")), overflow="fold")
     table.add_column("change", justify="right", no_wrap=True)
     table.add_column(f"{level:.0%} interval", justify="right", no_wrap=True)
     table.add_column("p", justify="right", no_wrap=True)
@@ -217,13 +222,17 @@ def _comparison_table(comparison: Comparison, level: float) -> Table:
 def _slices_table(model: ModelAudit, named: bool) -> Table:
     title = f"slices of {model.name} by damage" if named else "slices by damage"
     table = Table(
-        box=None, pad_edge=False, header_style="bold", title=escape(title), title_justify="left"
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title=escape(_clean(title)),
+        title_justify="left",
     )
     for column in ("slice", "n", "says", "right", "gap", "damage"):
         table.add_column(column, justify="left" if column == "slice" else "right", overflow="fold")
     for row in model.slices[:MAX_SLICES]:
         table.add_row(
-            escape(f"{row.column}={row.value}"),
+            escape(_clean(f"{row.column}={row.value}")),
             f"{row.n:,}",
             f"{row.confidence:.0%}",
             f"{row.accuracy:.0%}",
@@ -248,6 +257,6 @@ def _print_remarks(out: Console, result: AuditResult) -> None:
     if shared or result.notes:
         out.print()
     for line in shared:
-        out.print(Text(f"! {line}", style="yellow"))
+        out.print(Text(_clean(f"! {line}"), style="yellow"))
     for note in result.notes:
-        out.print(Text(f"· {note}", style="dim"))
+        out.print(Text(_clean(f"· {note}"), style="dim"))

@@ -11,7 +11,7 @@ import click
 from levelhead.elicitation import TABLE as FORMATS
 from levelhead.readers import TABLE, ReadOptions
 
-__all__ = ["read_options", "reading_options"]
+__all__ = ["read_options", "reading_options", "resampling_options"]
 
 _OPTIONS = (
     click.option("--confidence", metavar="COLUMN", help="Column of the stated confidence."),
@@ -56,6 +56,38 @@ _OPTIONS = (
         help="levelhead, paper_compat or rlcr: binning and missing values.",
     ),
 )
+
+
+_RESAMPLING = (
+    click.option(
+        "--n-boot",
+        default=1000,
+        show_default=True,
+        type=click.IntRange(100, 1_000_000),
+        help="Bootstrap replicates.",
+    ),
+    click.option(
+        "--level",
+        default=0.95,
+        show_default=True,
+        type=click.FloatRange(0.5, 0.9999),
+        help="Level of the intervals.",
+    ),
+    click.option(
+        "--seed",
+        default=0,
+        show_default=True,
+        type=click.IntRange(0, 2**63 - 1),
+        help="Of every random number.",
+    ),
+)
+
+
+def resampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--n-boot`, `--level` and `--seed` to a command."""
+    for option in reversed(_RESAMPLING):
+        command = option(command)
+    return command
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from levelhead.audit.collect import ModelRecords, collect
 from levelhead.audit.convention import Convention, convention
 from levelhead.audit.result import AuditResult
 from levelhead.audit.summary import audit as run_audit
+from levelhead.audit.write import check_writable, json_text, write_text
 from levelhead.cli._console import Progress, show, still_open
-from levelhead.cli._reading import read_options, reading_options
+from levelhead.cli._reading import read_options, reading_options, resampling_options
 from levelhead.errors import InvalidInputError, RecordError
 from levelhead.readers import ReadLog, ReadOptions, resolve
 
@@ -47,9 +50,7 @@ Examples:
     metavar="JSON",
     help="Write the numbers to this file (- for standard output).",
 )
-@click.option("--n-boot", default=1000, show_default=True, help="Bootstrap replicates.")
-@click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
-@click.option("--seed", default=0, show_default=True, help="Of every random number.")
+@resampling_options
 @click.option("--quiet", is_flag=True, help="Write files only; print nothing.")
 @reading_options
 def audit(
@@ -73,6 +74,7 @@ def audit(
     """
     to_stdout = json_path is not None and str(json_path) == "-"
     options = read_options(by=by, **given)
+    check_targets((report, None if to_stdout else json_path), (*files, *baseline))
     with Progress(enabled=not quiet and not to_stdout) as progress:
         result = audit_files(
             files,
@@ -152,24 +154,32 @@ def gather_one(
     return next(iter(found.values()))
 
 
+def check_targets(targets: tuple[Path | None, ...], inputs: tuple[str, ...]) -> None:
+    """Before any work: every output can be written, and none of them is an input."""
+    read = {os.path.realpath(name) for name in inputs}
+    for target in targets:
+        if target is None:
+            continue
+        if os.path.realpath(target) in read:
+            raise RecordError(
+                "expected another file to write to, this one is an input", str(target)
+            )
+        check_writable(target)
+
+
 def write_outputs(result: AuditResult, report: Path | None, json_path: Path | None) -> None:
     """Write what was asked for; nothing is half-written."""
     if json_path is not None:
-        from levelhead.audit.write import json_text, write_text
-
         if str(json_path) == "-":
             click.echo(json_text(result))
         else:
             write_text(json_path, json_text(result))
     if report is not None:
-        if report.is_dir():
-            raise RecordError("--report: expected a file to write, got a folder", str(report))
         from levelhead.audit.report import write_report
 
         write_report(result, report)
 
 
 def with_convention(options: ReadOptions, rules: Convention) -> ReadOptions:
-    import dataclasses
-
+    """The options with the convention's rules for reading."""
     return dataclasses.replace(options, convention=rules.name)

@@ -32,7 +32,13 @@ Example:
     show_default=True,
     help="Folder for the predictions and the report.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the split and of every resampling.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Of the split and of every resampling.",
+)
 def demo(out: Path, seed: int) -> None:
     """Train two small classifiers on handwritten digits and audit what they claim.
 

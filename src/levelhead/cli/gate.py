@@ -16,7 +16,7 @@ from levelhead.audit.gate import CRITERIA, check_gate
 from levelhead.audit.result import Comparison
 from levelhead.audit.verdict import TOO_FEW
 from levelhead.cli._console import Progress, still_open
-from levelhead.cli._reading import read_options, reading_options
+from levelhead.cli._reading import read_options, reading_options, resampling_options
 from levelhead.cli.audit import gather_one, with_convention
 from levelhead.errors import InvalidInputError
 from levelhead.readers import ReadLog
@@ -68,9 +68,7 @@ def _criteria_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="SHARE",
     help="Share of the baseline's items that the candidate may lack.",
 )
-@click.option("--n-boot", default=1000, show_default=True, help="Bootstrap replicates.")
-@click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
-@click.option("--seed", default=0, show_default=True, help="Of every random number.")
+@resampling_options
 @reading_options
 def gate(
     baseline: tuple[str, ...],

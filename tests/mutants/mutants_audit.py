@@ -1,0 +1,95 @@
+"""Plausible wrong versions of the audit: wrong rows, wrong direction, wrong end of an interval."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+SUMMARY, COMPARE = ["tests/audit/test_summary.py"], ["tests/audit/test_compare.py"]
+COLLECT, SLICES = ["tests/audit/test_collect.py"], ["tests/audit/test_slices.py"]
+
+MUTANTS = [
+    Mutant(
+        target="levelhead.audit.summary",
+        old="risk_coverage=_risk_coverage(top)",
+        new="risk_coverage=_risk_coverage(rows)",
+        why="an event's risk is that of its claims, not of its probabilities",
+        tests=SUMMARY,
+    ),
+    Mutant(
+        target="levelhead.audit.summary",
+        old="np.bincount(cell, weights * rows.correct, minlength=20)",
+        new="np.bincount(cell, rows.correct, minlength=20)",
+        why="the histogram counts weights",
+        tests=SUMMARY,
+    ),
+    Mutant(
+        target="levelhead.audit.compare",
+        old='sign = 1.0 if metric.better == "lower" else -1.0',
+        new="sign = 1.0",
+        why="a drop of AUROC, accuracy or Trust is worse",
+        tests=COMPARE,
+    ),
+    Mutant(
+        target="levelhead.audit.compare",
+        old="fill_null(-1)",
+        new="fill_null(0)",
+        why="a row without an id belongs to no prompt",
+        tests=COMPARE,
+    ),
+    Mutant(
+        target="levelhead.audit.compare",
+        old="codes_a, codes_b = np.flatnonzero(keep_a), np.flatnonzero(keep_b)",
+        new="codes_a, codes_b = np.arange(keep_a.sum()), np.arange(keep_b.sum())",
+        why="row i stays opposite row i although other rows do not count",
+        tests=COMPARE,
+    ),
+    Mutant(
+        target="levelhead.audit.collect",
+        old="stand_in = np.where(label == 1.0, ETA, 1.0 - ETA)",
+        new="stand_in = np.full(len(predictions), 1.0 - ETA)",
+        why="an event without a probability is certain and wrong, not certain that it happens",
+        tests=COLLECT,
+    ),
+    Mutant(
+        target="levelhead.audit.collect",
+        old="Tally().merge(tally)",
+        new="Tally()",
+        why="the records before the first gap were parsed too",
+        tests=COLLECT,
+    ),
+    Mutant(
+        target="levelhead.audit.collect",
+        old="both = keep | refused",
+        new="both = keep",
+        why="a refusal scores 0 in Trust",
+        tests=COLLECT,
+    ),
+    Mutant(
+        target="levelhead.audit.slices",
+        old="part = np.bincount(np.unique(rows.clusters, return_inverse=True)[1], part)",
+        new="part = part",
+        why="four samples of a prompt are one observation",
+        tests=SLICES,
+    ),
+    Mutant(
+        target="levelhead.audit.verdict",
+        old="ece.high is not None and ece.high <= SMALL_ECE",
+        new="ece.value <= SMALL_ECE",
+        why="calibrated is said only where the whole interval is small",
+        tests=["tests/audit/test_verdict.py"],
+    ),
+    Mutant(
+        target="levelhead.audit.gate",
+        old="failed = low > limit and",
+        new="failed = change > limit and",
+        why="the gate fails on the interval, not on the point",
+        tests=["tests/audit/test_gate.py"],
+    ),
+    Mutant(
+        target="levelhead.audit.gate",
+        old='sign = 1.0 if criterion.direction == "increase" else -1.0',
+        new="sign = 1.0",
+        why="a drop is measured downwards",
+        tests=["tests/audit/test_gate.py"],
+    ),
+]
