@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -134,12 +135,26 @@ def test_class_indices() -> None:
         ([7, 3, 7], [1, 0, 1]),
         (np.array(["x", None, "x"], dtype=object), [1, 0, 1]),
         ([0.5, 0.5, 0.1], [1, 1, 0]),
+        ([10, 9, 10], [1, 0, 1]),
+        (np.array([2, "2", 1], dtype=object), [1, 1, 0]),
+        ([None, 1, None], [1, 0, 1]),
     ],
 )
 def test_labels_of_any_kind_become_codes(values: Any, codes: list[int]) -> None:
     out = arrays.codes("clusters", values, 3)
     assert out.dtype == np.int64
     assert out.tolist() == codes
+
+
+def test_one_long_label_does_not_pad_the_others() -> None:
+    labels = ["x" * 2_000_000, *(f"{i % 10}" for i in range(30))]
+    for values in (labels, np.array(labels, dtype=object)):
+        tracemalloc.start()
+        out = arrays.codes("clusters", values, 31)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert out.tolist() == [10, *(i % 10 for i in range(30))]
+        assert peak < 10_000_000
 
 
 def test_codes_need_one_label_for_each_sample() -> None:

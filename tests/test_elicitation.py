@@ -208,6 +208,25 @@ def test_a_pattern_with_percentages_and_an_optional_group() -> None:
     assert parse("sure: 101").status == "out_of_range"
 
 
+def test_a_pattern_is_searched_in_the_end_of_a_long_text() -> None:
+    parse = e.by_pattern(r"sure: (?P<confidence>[0-9.]+)")
+    limit = e.MAX_PATTERN_TEXT
+    said = "sure: 0.75"
+    assert parse("x" * 10 * limit + said).confidence == 0.75
+    assert parse(said + "x" * (limit - len(said))).confidence == 0.75
+    assert parse(said + "x" * (limit - len(said) + 1)).status == "missing"
+    assert parse("<answer>B</answer>" + "x" * limit + said).answer == "B"
+    # The line does not begin where the search does.
+    assert e.by_pattern(r"^x*(?P<confidence>1)$")("x" * limit + "1").status == "missing"
+
+
+def test_a_pattern_that_tries_every_start_ends_soon() -> None:
+    parse = e.by_pattern(r"a+b(?P<confidence>[0-9.]+)")
+    start = time.process_time()
+    assert parse("a" * 120_000).status == "missing"
+    assert time.process_time() - start < 10
+
+
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [("(", "expected a regular expression"), ("[0-9]+", "expected a group named confidence")],
@@ -237,7 +256,7 @@ def test_the_table_names_what_it_holds() -> None:
 
 def test_a_pattern_without_an_answer_group_takes_the_answer_tag() -> None:
     parse = by_pattern(r"sure=(?P<confidence>[0-9.]+)")
-    assert parse("<answer> 42 </answer> sure=0.8").answer.strip() == "42"
+    assert parse("<answer> 42 </answer> sure=0.8").answer == "42"
     assert parse("sure=0.8").answer is None
 
 

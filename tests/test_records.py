@@ -21,6 +21,7 @@ from levelhead.records import (
     Kind,
     Prediction,
     Predictions,
+    as_ids,
     as_strings,
     concat,
 )
@@ -201,7 +202,11 @@ def test_concat_fills_what_a_block_lacks() -> None:
     c = Predictions.from_arrays("answer", [0.7], [0])
     both = concat([a, b, c])
     assert both.columns.to_pydict() == {"x": [1, None, None], "y": [None, "u", None]}
-    assert both.prompt_id is None  # some rows would have none
+    assert both.prompt_id is not None
+    assert both.prompt_id.to_pylist() == ["p", None, None]
+    assert both.n_without_prompt == 2
+    assert concat([c, b]).prompt_id is None
+    assert concat([c, b]).n_without_prompt == 0
     assert both.weight is not None
     assert both.weight.tolist() == [1.0, 2.0, 1.0]
     assert concat([c, c]).columns.num_columns == 0
@@ -231,6 +236,8 @@ def test_concat_refuses_nothing_and_a_mixture() -> None:
         ([None, "a", "a"], [1, 0, 0]),
         ([None, None, "a", "a"], [1, 2, 0, 0]),
         ([7, 7, 8], [0, 0, 1]),
+        (["", " \t", float("nan"), None, "a", "a"], [1, 2, 3, 4, 0, 0]),
+        (["", "", "nan", "NaN"], None),
     ],
 )
 def test_clusters_are_the_prompts_with_several_samples(
@@ -249,6 +256,31 @@ def test_ids_of_any_kind_become_strings() -> None:
     assert as_strings(pa.array([1, None])).to_pylist() == ["1", None]
     assert as_strings(pa.array(["a", "b", "a"]).dictionary_encode()).to_pylist() == ["a", "b", "a"]
     assert as_strings(pa.array([[1], None])).to_pylist() == ["[1]", None]
+
+
+def test_ids_of_raw_bytes_are_hexadecimal_and_blank_ones_are_none() -> None:
+    digests = [bytes(range(i, i + 16)) for i in (200, 201, 200)]
+    shown = [d.hex() for d in digests]
+    for kind in (pa.binary(), pa.large_binary(), pa.binary(16)):
+        column = pa.array([*digests, None], kind)
+        assert as_ids(column).to_pylist() == [*shown, None]
+        assert as_ids(column.dictionary_encode()).to_pylist() == [*shown, None]
+    assert as_ids([*digests, b"caf\xc3\xa9", b"\0\1", b" "]).to_pylist() == [
+        *shown, "caf\u00e9", "0001", None,
+    ]  # fmt: skip
+    parts = pa.chunked_array([pa.array(["a", " "]), pa.array([None, "nan"])])
+    assert as_ids(parts).to_pylist() == ["a", None, None, None]
+    assert as_ids(pa.array([1.5, float("nan")])).to_pylist() == ["1.5", None]
+    assert as_ids(pa.array([[1], None])).to_pylist() == ["[1]", None]
+    assert as_ids(pa.array(["Nan", " a "])).to_pylist() == ["Nan", " a "]
+
+
+def test_ids_that_are_all_blank_are_no_ids() -> None:
+    p = Predictions.from_arrays("answer", [0.5, 0.5], [1, 0], prompt_id=["", None])
+    assert p.prompt_id is None
+    assert p.n_without_prompt == 0
+    q = Predictions.from_arrays("answer", [0.5, 0.5], [1, 0], prompt_id=["", "a"])
+    assert q.n_without_prompt == 1
 
 
 def test_the_table_has_canonical_names_and_says_what_it_is() -> None:

@@ -153,14 +153,24 @@ def integers(name: str, values: ArrayLike, size: int, below: int | None = None) 
 
 
 def codes(name: str, values: ArrayLike, size: int) -> IntArray:
-    """Labels of any hashable kind (ids, strings) as codes 0..P-1, one per sample."""
-    array = np.asarray(values)
+    """Labels of any hashable kind (ids, strings) as codes 0..P-1 in sorted order, one per sample.
+
+    Texts are hashed and never become an array of strings, which pads each to the longest.
+    """
+    if hasattr(values, "dtype"):
+        array = np.asarray(values)
+    else:
+        array = np.asarray(values, dtype=object)
+        if all(isinstance(label, int | float | np.number) for label in array.flat):
+            array = np.asarray(values)
     if array.ndim != 1 or array.size != size:
         raise InvalidInputError(
             f"{name}: expected shape ({size},), one label per sample, got {array.shape}"
         )
     if array.dtype == object:
-        array = array.astype(str)
+        texts = [str(label) for label in array.tolist()]
+        rank = {text: code for code, text in enumerate(sorted(set(texts)))}
+        return np.fromiter((rank[text] for text in texts), np.int64, size)
     return np.unique(array, return_inverse=True)[1].astype(np.int64)
 
 

@@ -34,6 +34,9 @@ __all__ = [
 
 _NUMBER = re.compile(r"\s*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(%?)\s*")
 _FIRST_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+MAX_PATTERN_TEXT = 20_000
+"""Characters at the end of a text that a user's pattern is searched in."""
+
 _ANSWER = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _CONFIDENCE = re.compile(r"<(/?)confidence>", re.IGNORECASE)
 
@@ -267,8 +270,10 @@ def answer_confidence_tags_rlcr(text: str) -> Elicited:
 def by_pattern(pattern: str, *, percent: bool = False) -> Callable[[str], Elicited]:
     """A format from a regular expression with a group `confidence` and perhaps a group `answer`.
 
-    The last match in a text counts. Without a group `answer` the answer is what the last
-    `<answer>` tag of the text holds, if there is one.
+    The last match in a text counts, and only the last 20,000 characters of it are searched: the
+    confidence comes last, and a pattern that tries every start would take minutes on a longer text.
+    Without a group `answer` the answer is what the last `<answer>` tag of the text holds, if there
+    is one.
 
     Args:
         pattern: a Python regular expression; the dot matches newlines.
@@ -299,7 +304,8 @@ def by_pattern(pattern: str, *, percent: bool = False) -> Callable[[str], Elicit
 
     def parse(text: str) -> Elicited:
         last = None
-        for last in compiled.finditer(text):  # noqa: B007 - the last match is wanted
+        start = max(0, len(text) - MAX_PATTERN_TEXT)
+        for last in compiled.finditer(text, start):  # noqa: B007 - the last match is wanted
             pass
         if last is None:
             return Elicited(None, None, "missing")

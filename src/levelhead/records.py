@@ -27,6 +27,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as arrow_compute
 
 from levelhead._arrays import FloatArray, IntArray, vector
 from levelhead.errors import InvalidInputError
@@ -43,6 +44,8 @@ __all__ = [
     "concat",
 ]
 
+pc: Any = arrow_compute  # its functions are made at run time, where no type checker sees them
+
 SCHEMA_VERSION = "1"
 """Written into every file's metadata; a reader refuses a newer one."""
 
@@ -58,7 +61,8 @@ PROVENANCES = ("reported", "parsed", "computed", "fallback", "missing")
 ETA = 0.01
 """The most extreme confidence that a missing one can assert: 1 - ETA (an unhedged assertion)."""
 
-_CANONICAL = ("confidence", "correct", "outcome", "status", "provenance", "prompt_id", "weight")
+_NO_ID = ("", "nan", "NaN")
+"""What an id reads that is none: an empty cell, and not-a-number as files spell it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,7 +101,8 @@ class Predictions:
         status: (N,) int8, index into `STATUSES`.
         provenance: (N,) int8, index into `PROVENANCES`.
         model: whose predictions these are.
-        prompt_id: (N,) strings, or None where the file names no prompts.
+        prompt_id: (N,) strings, null for a row that names no prompt (it is then a prompt of its
+            own), or None where no row names one.
         weight: (N,) finite float64 >= 0, or None where every record weighs 1.
         columns: the other columns (slices, `answer`, `text`, `prompt`, `probs`, `location`), N
             rows.
@@ -198,7 +203,8 @@ class Predictions:
             model: whose predictions these are.
             status: (N,) codes into `STATUSES`; derived from the confidence when left out.
             provenance: (N,) codes into `PROVENANCES`; `reported` or `missing` when left out.
-            prompt_id: (N,) ids of any kind, turned into strings.
+            prompt_id: (N,) ids of any kind, turned into strings; an id of None, NaN or blank text
+                is none.
             weight: (N,) finite weights >= 0.
             columns: other columns of N rows.
 
@@ -225,7 +231,8 @@ class Predictions:
             ids = (
                 prompt_id if isinstance(prompt_id, pa.Array | pa.ChunkedArray) else list(prompt_id)
             )
-            ids = as_strings(ids)
+            ids = as_ids(ids)
+            ids = None if len(ids) and ids.null_count == len(ids) else ids
         return cls(
             kind=kind,
             confidence=c,
@@ -245,6 +252,11 @@ class Predictions:
     def label_name(self) -> str:
         """`correct` for answers, `outcome` for events."""
         return "correct" if self.kind == "answer" else "outcome"
+
+    @property
+    def n_without_prompt(self) -> int:
+        """How many rows name no prompt although others do; 0 where no row names one."""
+        return 0 if self.prompt_id is None else self.prompt_id.null_count
 
     @cached_property
     def clusters(self) -> IntArray | None:
@@ -324,6 +336,9 @@ class Predictions:
 def concat(blocks: Sequence[Predictions]) -> Predictions:
     """Blocks of one model and one kind as one; columns that some lack are filled with null.
 
+    The rows of a block without prompt ids beside blocks with them get null ids: each is a prompt of
+    its own, and `Predictions.n_without_prompt` counts them.
+
     Args:
         blocks: at least one block.
 
@@ -343,7 +358,7 @@ def concat(blocks: Sequence[Predictions]) -> Predictions:
     first = blocks[0]
     if len(blocks) == 1:
         return first
-    named = all(b.prompt_id is not None for b in blocks)
+    named = any(b.prompt_id is not None for b in blocks)
     weighted = any(b.weight is not None for b in blocks)
     tables = [_with_rows(b) for b in blocks]
     return Predictions(
@@ -354,7 +369,7 @@ def concat(blocks: Sequence[Predictions]) -> Predictions:
         provenance=np.concatenate([b.provenance for b in blocks]),
         model=first.model,
         prompt_id=pa.chunked_array(
-            [c for b in blocks for c in _chunks(b.prompt_id)], type=pa.string()
+            [chunk for block in blocks for chunk in _id_chunks(block)], type=pa.string()
         )
         if named
         else None,
@@ -366,10 +381,10 @@ def concat(blocks: Sequence[Predictions]) -> Predictions:
 
 
 def as_strings(values: Any) -> pa.Array | pa.ChunkedArray:
-    """Ids of any kind as an Arrow string array; nulls stay null.
+    """Values of any kind as an Arrow string array; nulls stay null.
 
     Args:
-        values: an Arrow array, or a sequence of ids (strings, integers, anything with `str`).
+        values: an Arrow array, or a sequence (strings, integers, anything with `str`).
 
     Returns:
         (N,) strings.
@@ -393,7 +408,57 @@ def as_strings(values: Any) -> pa.Array | pa.ChunkedArray:
     )
 
 
-def _chunks(ids: Any) -> list[pa.Array]:
+def as_ids(values: Any) -> pa.Array | pa.ChunkedArray:
+    """Prompt ids of any kind as an Arrow string array; what names nothing is null.
+
+    Args:
+        values: an Arrow array, or a sequence of ids, as `id_text` takes them.
+
+    Returns:
+        (N,) strings; null for None, NaN and blank text. Raw bytes are hexadecimal.
+    """
+    if isinstance(values, pa.ChunkedArray):
+        return pa.chunked_array([as_ids(chunk) for chunk in values.chunks], pa.string())
+    if not isinstance(values, pa.Array):
+        return pa.array([id_text(value) for value in values], pa.string())
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if "binary" in str(values.type) or pa.types.is_nested(values.type):
+        return as_ids(values.to_pylist())
+    texts = as_strings(values)
+    blank = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=pa.array(_NO_ID))
+    return (
+        pc.if_else(blank, pa.scalar(None, pa.string()), texts) if pc.any(blank).as_py() else texts
+    )
+
+
+def id_text(value: object) -> str | None:
+    """One prompt id as text; None where it names nothing.
+
+    Bytes are text where they are printable UTF-8, as older writers of Parquet leave strings, and
+    hexadecimal otherwise, as digests and UUIDs are written.
+
+    Args:
+        value: a string, a number, bytes, a path, or anything with `str`.
+
+    Returns:
+        The text, or None for None, NaN and blank text.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        try:
+            text = value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value.hex()
+        text = text if text.isprintable() else value.hex()
+    else:
+        text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    return None if text.strip() in _NO_ID else text
+
+
+def _id_chunks(block: Predictions) -> list[pa.Array]:
+    ids = pa.nulls(len(block), pa.string()) if block.prompt_id is None else block.prompt_id
     return ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids]
 
 

@@ -79,6 +79,16 @@ def test_refusals_are_told_apart_from_missing_confidences() -> None:
     assert not any("claim of certainty" in w for w in found)
 
 
+def test_a_shard_without_prompt_ids_is_named() -> None:
+    model = ModelRecords("m", "assert", ())
+    for ids in ([f"q{i // 4}" for i in range(40)], None):
+        block = Predictions.from_arrays("answer", [0.5] * 40, [1, 0] * 20, prompt_id=ids)
+        model.add(block, "f", 10**6)
+    found = summarize(model, convention("levelhead"), n_boot=100)
+    assert any(w.startswith("40 records in files without prompt ids") for w in found.warnings)
+    assert found.n_prompts == 10 + 40
+
+
 def test_percentages_in_disguise_are_suspected() -> None:
     status = [STATUSES.index("out_of_range")] * 60 + [0] * 40
     confidence = [None] * 60 + [0.5] * 40

@@ -50,4 +50,11 @@ MUTANTS = [
         why="min and max turn NaN into a confidence of 1 percent or keep it as NaN",
         tests=TESTS,
     ),
+    Mutant(
+        target=TARGET,
+        old="        start = max(0, len(text) - MAX_PATTERN_TEXT)\n",
+        new="        start = min(len(text), MAX_PATTERN_TEXT)\n",
+        why="the beginning of the text is left out instead of all but its end",
+        tests=TESTS,
+    ),
 ]

@@ -91,4 +91,18 @@ MUTANTS = [
         why="uqlm's exact_match is agreement among samples, not agreement with the truth",
         tests=["tests/readers/test_uqlm.py"],
     ),
+    Mutant(
+        target=f"{READERS}.lm_eval",
+        old="    return min(readings[0]), float(best in readings[0])\n",
+        new="    return min(readings[-1]), float(best in readings[-1])\n",
+        why="where nothing agrees with the log, the unlikelier reading of the target wins",
+        tests=["tests/readers/test_lm_eval.py"],
+    ),
+    Mutant(
+        target=f"{READERS}._labels",
+        old="    elif labels.key_columns:\n",
+        new="    elif False:\n",
+        why="labels whose ids the log does not know would be joined by order",
+        tests=["tests/readers/test_labels.py"],
+    ),
 ]

@@ -78,4 +78,32 @@ MUTANTS = [
         why="a confidence of 7 passes where the status says that there is none",
         tests=["tests/test_records.py"],
     ),
+    Mutant(
+        target="levelhead.records",
+        old="    named = any(b.prompt_id is not None for b in blocks)\n",
+        new="    named = all(b.prompt_id is not None for b in blocks)\n",
+        why="one shard without ids makes all samples independent in silence",
+        tests=["tests/test_records.py"],
+    ),
+    Mutant(
+        target="levelhead.records",
+        old="    blank = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=pa.array(_NO_ID))\n",
+        new="    blank = pc.is_null(texts)\n",
+        why="rows with an empty id become samples of one prompt",
+        tests=COLUMNS,
+    ),
+    Mutant(
+        target="levelhead.readers._values",
+        old="            if not 0.0 <= found <= 100.0:\n",
+        new="            if not found <= 100.0:\n",
+        why="-5% passes as a confidence",
+        tests=HOSTILE,
+    ),
+    Mutant(
+        target="levelhead.readers.columns",
+        old='            data["row"] = place.numbers(n)\n',
+        new='            data["row"] = np.arange(1, n + 1)\n',
+        why="a confident error is cited by its row in the batch",
+        tests=COLUMNS,
+    ),
 ]

@@ -206,6 +206,15 @@ def test_malformed_responses_name_the_line(tmp_path: Path, row: Any, message: st
         read(lines(tmp_path, response("b"), row))
 
 
+def test_labels_that_name_prompts_are_not_joined_by_order(tmp_path: Path) -> None:
+    path = lines(tmp_path, response("a"), response("b"))
+    rows = [{"question": "2+2?", "correct": 1}, {"question": "3+1?", "correct": 0}]
+    with pytest.raises(RecordError, match=r"'question' cannot be matched: chat\.jsonl"):
+        read(path, *rows)
+    with pytest.raises(RecordError, match="none of the 2 records has its id"):
+        read(path, {"id": "x", "correct": 1}, {"id": "y", "correct": 1})
+
+
 def test_malformed_files(tmp_path: Path) -> None:
     path = tmp_path / "chat.json"
     path.write_text("[1]")

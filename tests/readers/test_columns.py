@@ -372,3 +372,91 @@ def test_plain_columns_are_read_at_millions_of_rows_per_second(tmp_path: Path) -
     start = time.process_time()
     assert sum(map(len, read([path]))) == n
     assert time.process_time() - start < 0.5  # measured: 0.02; row by row would take seconds
+
+
+def test_a_csv_file_through_load(tmp_path: Path) -> None:
+    path = tmp_path / "base.csv"
+    path.write_text(
+        "confidence,correct,prompt_id,topic\n"
+        '0.9,1,q1,"a, b"\n80%,false,q1,c\n,1,,c\nunsure,0, ,c\n1.0,true,q2,c\n'
+    )
+    log = ReadLog()
+    found = load([path], ReadOptions(by=("topic",)), log)["base"]
+    np.testing.assert_array_equal(found.confidence, [0.9, 0.8, np.nan, np.nan, 1.0])
+    assert found.label.tolist() == [1, 0, 1, 0, 1]
+    assert found.status_counts() == {"ok": 3, "missing": 1, "unparsable": 1}
+    assert found.prompt_id is not None
+    assert found.prompt_id.to_pylist() == ["q1", "q1", None, None, "q2"]
+    assert found.columns["topic"].to_pylist() == ["a, b", "c", "c", "c", "c"]
+    assert found.columns["location"][4].as_py() == f"{path}:6"
+    said = "2 of 5 rows have no prompt id; each counts as a prompt of its own"
+    assert log.warnings == [f"{path}: {said}"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "csv", "json", "jsonl"])
+@pytest.mark.parametrize("ids", [["", "", ""], [" ", None, ""]])
+def test_ids_that_are_all_blank_are_as_none(
+    kind: str, ids: list[str | None], tmp_path: Path
+) -> None:
+    columns = {"confidence": [0.9, 0.1, 0.5], "correct": [1, 0, 1], "prompt_id": ids}
+    log = ReadLog()
+    found = load([write(tmp_path, columns, kind)], None, log)["preds"]
+    assert found.prompt_id is None
+    assert found.clusters is None
+    assert len(log.warnings) == 1
+    assert "its prompt ids are all empty" in log.warnings[0]
+
+
+def test_an_id_that_is_no_number_is_no_id(tmp_path: Path) -> None:
+    path = tmp_path / "preds.jsonl"
+    row = '{"confidence": 0.5, "correct": 1, "prompt_id": %s}\n'
+    for ids, names in (
+        (["NaN", "NaN", "7"], [None, None, "7.0"]),
+        (["NaN", '"a"', "NaN", '"a"'], [None, "a", None, "a"]),
+    ):
+        path.write_text("".join(row % i for i in ids))
+        log = ReadLog()
+        found = load([path], None, log)["preds"]
+        assert found.prompt_id is not None
+        assert [n and n.removesuffix(".0") for n in found.prompt_id.to_pylist()] == [
+            n and n.removesuffix(".0") for n in names
+        ]
+        assert f"2 of {len(ids)} rows have no prompt id" in log.warnings[0]
+    columns = {"confidence": [0.5] * 3, "correct": [1] * 3, "prompt_id": [1.5, math.nan, math.nan]}
+    assert one(tmp_path, columns).n_without_prompt == 2
+
+
+def test_a_shard_without_ids_leaves_the_ids_of_the_others(tmp_path: Path) -> None:
+    named = {"confidence": [0.5] * 2, "correct": [1, 0], "prompt_id": ["a", "a"]}
+    plain = {"confidence": [0.5] * 2, "correct": [1, 0]}
+    for i, columns in enumerate((named, plain)):
+        write(tmp_path, columns).rename(tmp_path / f"preds-{i}-of-2.parquet")
+    log = ReadLog()
+    (found,) = load([tmp_path], None, log).values()
+    assert found.n_without_prompt == 2
+    assert found.clusters is not None
+    assert found.clusters.tolist() == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(16)])
+def test_ids_of_raw_bytes_are_read(kind: pa.DataType, tmp_path: Path) -> None:
+    digests = [bytes([255, i]) * 8 for i in (1, 2, 1)]
+    columns = {"confidence": [0.5] * 3, "correct": [1, 0, 1], "prompt_id": pa.array(digests, kind)}
+    found = one(tmp_path, columns)
+    assert found.prompt_id is not None
+    assert found.prompt_id.to_pylist() == [d.hex() for d in digests]
+
+
+def test_rows_of_a_large_file_of_several_models_say_where_they_are(tmp_path: Path) -> None:
+    n = BATCH_ROWS + 10
+    names = ["a"] * 3 + ["b"] * (n - 5) + ["a", "b"]
+    columns = {"confidence": [0.5] * n, "correct": [1] * n, "model": names}
+    found = load([write(tmp_path, columns)])
+    assert found["a"].columns.column_names == ["row"]
+    assert found["a"].columns["row"].to_pylist() == [1, 2, 3, n - 1]
+    assert found["b"].columns["row"].type == pa.int64()
+    assert found["b"].columns["row"].to_pylist() == [*range(4, n - 1), n]
+    del columns["model"]
+    assert one(tmp_path, columns).columns.num_columns == 0
+    few = {"confidence": [0.5] * 2, "correct": [1] * 2, "model": ["a", "b"]}
+    assert one(tmp_path, few).columns.column_names == ["location"]

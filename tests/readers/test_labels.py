@@ -117,6 +117,26 @@ def test_by_order_only_if_the_counts_are_equal(tmp_path: Path) -> None:
         join(write(tmp_path, *rows), block(size=2))
 
 
+@pytest.mark.parametrize("column", ["id", "question"])
+def test_ids_or_prompts_that_the_log_does_not_have_are_never_left_aside(
+    column: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, *({column: name, "correct": 1} for name in "abc"))
+    with pytest.raises(RecordError, match=f"'{column}' cannot be matched.*leave the column out"):
+        join(path, block())
+    # The log's ids are no prompts.
+    if column == "question":
+        with pytest.raises(RecordError, match="'question' cannot be matched"):
+            join(path, block(["a", "b", "c"]))
+
+
+def test_ids_of_bytes_meet_their_hexadecimal_form(tmp_path: Path) -> None:
+    digests = [bytes([200 + i]) * 16 for i in range(2)]
+    path = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"id": pa.array(digests, pa.binary(16)), "correct": [1, 0]}), path)
+    assert join(path, block([d.hex() for d in reversed(digests)], size=2))[0] == [0.0, 1.0]
+
+
 def test_by_order_never_across_models(tmp_path: Path) -> None:
     rows = [{"correct": 1}, {"correct": 0}]
     with pytest.raises(RecordError, match="holds 2 models"):
@@ -155,6 +175,8 @@ def test_malformed_labels(tmp_path: Path) -> None:
         ([{"id": "a"}], "expected a column 'correct'"),
         ([{"id": "a", "correct": 0.5}], r"labels\.jsonl:1: correct: expected 0 or 1"),
         ([{"id": None, "correct": 1}], r"labels\.jsonl:1: id: expected an id, got none"),
+        ([{"id": " ", "correct": 1}], r"labels\.jsonl:1: id: expected an id, got none"),
+        ([{"id": float("nan"), "correct": 1}], r"labels\.jsonl:1: id: expected an id, got none"),
         ([{"id": "a", "correct": 1}, 1], r"labels\.jsonl:2: expected a JSON object"),
         ([], "at least one record"),
     ):

@@ -146,6 +146,24 @@ def test_rows_that_disagree_with_the_logs_own_metric_are_counted(tmp_path: Path)
     assert "in 2 rows (first on line 2)" in log.warnings[0]
 
 
+@pytest.mark.parametrize("acc", [1.0, None])
+def test_where_no_reading_agrees_with_the_log_the_index_counts(
+    acc: float | None, tmp_path: Path
+) -> None:
+    # "2" is the index 2 or the text of option 1; the most likely option is neither.
+    logliks = [math.log(0.5), math.log(0.2), math.log(0.3)]
+    p, log = read(
+        write(tmp_path, choice(logliks=logliks, options=[" 1", " 2", " 3"], target="2", acc=acc))
+    )
+    assert p.label.tolist() == [0.0]
+    assert p.columns["target_index"].to_pylist() == [2]
+    assert len(log.warnings) == (acc is not None)
+    p, _ = read(
+        write(tmp_path, choice(logliks=[math.nan] * 3, options=[" 1", " 2", " 3"], target="2"))
+    )
+    assert p.columns["target_index"].to_pylist() == [2]
+
+
 def test_of_two_equal_options_the_first_counts_as_in_the_harness(tmp_path: Path) -> None:
     p, _ = read(write(tmp_path, choice(logliks=[-1.0, -1.0, -2.0], target="0")))
     assert p.label.tolist() == [1.0]

@@ -101,3 +101,17 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
         write(tmp_path / "x.csv", P)
     with pytest.raises(InvalidInputError, match="at least one record"):
         write(tmp_path / "x.parquet", P.take(np.array([], dtype=np.int64)))
+
+
+def test_a_file_of_several_models_says_which_row_is_whose(tmp_path: Path) -> None:
+    path = tmp_path / "base.parquet"
+    parts = [
+        Predictions.from_arrays("answer", [c] * 2, [1, 0], model=name).to_table()
+        for name, c in (("a", 0.1), ("b", 0.2), ("a", 0.3))
+    ]
+    pq.write_table(pa.concat_tables(parts), path)
+    found = load([path])
+    assert found["a"].columns["row"].to_pylist() == [1, 2, 5, 6]
+    assert found["b"].columns["row"].to_pylist() == [3, 4]
+    pq.write_table(parts[0], path)
+    assert load([path])["a"].columns.num_columns == 0

@@ -101,11 +101,39 @@ def test_what_lies_beside_predictions_is_left_out(tmp_path: Path) -> None:
     assert models(other) == {"json": ["preds.json"]}
 
 
+def test_files_of_a_folder_that_are_not_read_are_named(tmp_path: Path) -> None:
+    log = ReadLog()
+    tree(tmp_path / "a", "base.jsonl", "notes.txt", "run.eval", "config.json", ".hidden.txt")
+    models(tmp_path / "a", log=log)
+    assert log.notes == [
+        f"{tmp_path / 'a'}: skipped notes.txt (not a format of predictions)",
+        f"{tmp_path / 'a'}: skipped config.json, run.eval (beside tables of predictions; name a "
+        "file to read it)",
+    ]
+    log = ReadLog()
+    tree(tmp_path / "b", "base.jsonl", *(f"{i}.log" for i in range(7)))
+    models(tmp_path / "b", log=log)
+    assert "skipped 0.log, 1.log, 2.log, 3.log, 4.log and 2 more (" in log.notes[0]
+    log = ReadLog()
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "preds.json").write_text(f"[{RECORD}]")
+    (tmp_path / "c" / "config.json").write_text('{"lr": 1}')
+    assert models(tmp_path / "c", log=log) == {"c": ["preds.json"]}
+    assert log.notes == [
+        f"{tmp_path / 'c'}: skipped config.json (their content is not a format of predictions)"
+    ]
+    log = ReadLog()
+    models(tree(tmp_path / "d", "base.jsonl"), log=log)
+    assert log.notes == []
+
+
 def test_a_saved_dataset_lists_its_own_files(tmp_path: Path) -> None:
     tree(tmp_path, "data-00000-of-00001.arrow", "old.jsonl")
     listed = [{"filename": "data-00000-of-00001.arrow"}]
     (tmp_path / "state.json").write_text(json.dumps({"_data_files": listed}))
-    assert models(tmp_path) == {tmp_path.name: ["data-00000-of-00001.arrow"]}
+    log = ReadLog()
+    assert models(tmp_path, log=log) == {tmp_path.name: ["data-00000-of-00001.arrow"]}
+    assert log.notes == [f"{tmp_path}: skipped old.jsonl (state.json does not list them)"]
     for broken in ("{", "[]", '{"_data_files": 3}', '{"_data_files": [{}]}'):
         (tmp_path / "state.json").write_text(broken)
         assert "old.jsonl" in models(tmp_path)[tmp_path.name]

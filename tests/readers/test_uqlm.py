@@ -61,10 +61,10 @@ def test_labels_without_prompts_are_joined_by_order(tmp_path: Path) -> None:
 
 
 def test_ids_of_the_labels_do_not_meet_prompts(tmp_path: Path) -> None:
-    # uqlm has no ids: a labels file with ids is joined by order, never id against prompt text.
+    # uqlm has no ids: ids are never compared with the text of prompts, nor left aside in silence.
     file = labels(tmp_path, {"id": "a", "correct": 0}, {"id": "b", "correct": 1})
-    p, _ = read(write(tmp_path, result()), labels=file)
-    assert p.label.tolist() == [0.0, 1.0]
+    with pytest.raises(RecordError, match=r"'id' cannot be matched: result\.json has nothing"):
+        read(write(tmp_path, result()), labels=file)
 
 
 def test_a_list_of_grades_beside_the_scorers(tmp_path: Path) -> None:

@@ -161,6 +161,7 @@ class ModelRecords:
         self._blocks: list[Predictions] = []
         self._merged: Predictions | None = None
         self._errors: list[tuple[float, int, ConfidentError]] = []
+        self._rows_unnamed = 0
         self._seen = 0
         self._seen_in_file = 0
 
@@ -171,9 +172,8 @@ class ModelRecords:
 
     @property
     def n_without_prompt(self) -> int:
-        """Records without a prompt id, where the file names prompts."""
-        ids = None if self.streamed else self.predictions.prompt_id
-        return 0 if ids is None else ids.null_count
+        """Records in files that name no prompts, where other files of the model do."""
+        return self._rows_unnamed if self._rows_unnamed < self.n_records else 0
 
     @property
     def n_asserted(self) -> int:
@@ -201,6 +201,7 @@ class ModelRecords:
             self.files.append(path)
             self._seen_in_file = 0
         self.n_records += len(block)
+        self._rows_unnamed += len(block) if block.prompt_id is None else 0
         self.n_unlabelled += int(np.isnan(block.label).sum())
         _add_counts(self.status_counts, block.status_counts())
         _add_counts(self.provenance_counts, block.provenance_counts())

@@ -30,6 +30,15 @@ def warnings_about(summary: ModelAudit, records: ModelRecords, convention: Conve
     Returns:
         Sentences, the most important first.
     """
+    return [
+        *_about_records(summary, records, convention),
+        *_about_numbers(summary, records, convention),
+        *_convention_sentences(summary, records, convention),
+    ]
+
+
+def _about_records(summary: ModelAudit, records: ModelRecords, convention: Convention) -> list[str]:
+    """What is odd about the records: refusals, missing confidences, labels, prompts."""
     out = []
     if records.n_refusals:
         out.append(
@@ -60,6 +69,17 @@ def warnings_about(summary: ModelAudit, records: ModelRecords, convention: Conve
             f"{summary.n_unlabelled:,} of {summary.n_records:,} records have no label and cannot be "
             "scored."
         )
+    if records.n_without_prompt:
+        out.append(
+            f"{plural(records.n_without_prompt, 'record')} in files without prompt ids: each counts as "
+            "a prompt of its own."
+        )
+    return out
+
+
+def _about_numbers(summary: ModelAudit, records: ModelRecords, convention: Convention) -> list[str]:
+    """What limits the numbers: thin bins, one class, too many records for memory."""
+    out = []
     thin = sum(1 for k in summary.reliability.count if k < FEW_PER_BIN)
     if thin:
         out.append(
@@ -87,14 +107,8 @@ def warnings_about(summary: ModelAudit, records: ModelRecords, convention: Conve
         out.append(
             f"{column} has more than {MAX_SLICE_VALUES} values: the others are counted together."
         )
-    if records.n_without_prompt:
-        out.append(
-            f"{plural(records.n_without_prompt, 'record')} without a prompt id: each counts as a prompt "
-            "of its own."
-        )
     if records.streamed and not records.counted:
         out.append("too many weighted records for memory: there are no intervals.")
-    out.extend(_convention_sentences(summary, records, convention))
     return out
 
 

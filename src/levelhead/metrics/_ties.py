@@ -9,12 +9,16 @@ import numpy as np
 
 from levelhead._arrays import FloatArray, IntArray
 
-__all__ = ["Amounts", "TieBlocks", "harmonic_rise", "tie_blocks"]
+__all__ = ["Amounts", "TieBlocks", "harmonic_rise", "scaled_weights", "tie_blocks"]
 
 Amounts: TypeAlias = IntArray | FloatArray
 
 SERIES_FROM = 16
 """From here on five terms of digamma's asymptotic series reach double precision."""
+
+
+EXTREME = 1e100
+"""Weights above this, or all below its inverse, over- or underflow when squared and summed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +71,17 @@ def _counted_blocks(c: FloatArray, labels: IntArray) -> TieBlocks:
     right = np.diff(np.cumsum(keys, out=keys)[ends], prepend=0)
     weight = np.diff(ends, prepend=-1)
     return TieBlocks(values[::-1], weight[::-1], right[::-1])
+
+
+def scaled_weights(w: FloatArray | None) -> FloatArray | None:
+    """Weights divided by the largest where that is extreme, else as they are.
+
+    Ratios are what matters, except that AURC takes whole weights for copies: others stay untouched.
+    """
+    if w is None:
+        return None
+    top = float(w.max())
+    return w if 1.0 / EXTREME <= top <= EXTREME else w / top
 
 
 def harmonic_rise(start: FloatArray, width: FloatArray) -> FloatArray:

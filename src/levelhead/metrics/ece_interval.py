@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from statistics import NormalDist
 
 import numpy as np
@@ -17,9 +18,10 @@ import numpy as np
 from levelhead._arrays import ArrayLike, FloatArray, IntArray, paired, times_or_none
 from levelhead.errors import InvalidInputError
 from levelhead.metrics._accumulate import BinRule
+from levelhead.metrics._ties import scaled_weights
 from levelhead.metrics.resample import Interval, cluster_codes
 
-__all__ = ["check_level", "ece_interval"]
+__all__ = ["check_level", "check_seed", "ece_interval", "effective_rows"]
 
 SMALL_COUNT = 8.0
 """Below this many expected rights or wrongs a bin's noise is drawn as binomial, not as normal."""
@@ -29,6 +31,9 @@ PRIOR_CLUSTERS = 10.0
 
 POWER = 0.16
 """The upper end never falls below that of a calibrated model's sample at this quantile."""
+
+NEGLIGIBLE = 1e-100
+"""A bin with less than this share of the weight counts as empty."""
 
 STEPS = 18
 """Halvings of the search for an end: 4e-6 of the starting range."""
@@ -88,7 +93,9 @@ def ece_interval(
     """
     times = times_or_none(counts, weights, clusters)
     c, y, w = paired(confidence, correct, weights if times is None else times)
+    w = scaled_weights(w)
     check_level(level)
+    check_seed(seed)
     rule = BinRule(n_bins, closed, edges)
     if n_draws < 100:
         raise InvalidInputError(f"n_draws: expected at least 100, got {n_draws}")
@@ -102,6 +109,33 @@ def check_level(level: float) -> None:
     """Raises InvalidInputError unless this is a level of confidence."""
     if not 0.0 < level < 1.0:
         raise InvalidInputError(f"level: expected a value inside (0, 1), got {level}")
+    if 0.5 + level / 2.0 >= 1.0:  # the upper tail has no float of its own left
+        raise InvalidInputError(f"level: expected a value further below 1, got {level!r}")
+
+
+def check_seed(seed: int) -> int:
+    """The seed as a whole number; raises InvalidInputError unless it is one, and not negative."""
+    try:
+        number = operator.index(seed)
+    except TypeError as error:
+        raise InvalidInputError(f"seed: expected a whole number >= 0, got {seed!r}") from error
+    if number < 0:
+        raise InvalidInputError(f"seed: expected a whole number >= 0, got {number}")
+    return number
+
+
+def effective_rows(
+    index: IntArray, weight: FloatArray, mass: FloatArray, *, counted: bool
+) -> FloatArray:
+    """Rows of equal weight that carry as much information as those of each bin (Kish).
+
+    (sum w)^2 / sum w^2 from the shares w / sum w, since squares of tiny weights would vanish.
+    """
+    if counted:
+        return mass
+    share = weight / np.where(mass > 0, mass, 1.0)[index]
+    squared = np.bincount(index, share * share, mass.size)
+    return np.divide(1.0, squared, out=np.zeros_like(mass), where=squared > 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,15 +171,14 @@ class BinSummary:
         """The summary of these rows; `counted` says that `w` counts equal rows."""
         index, n_bins = rule.index(c), rule.n_bins
         weight = np.ones(c.size) if w is None else w
-        mass = np.bincount(index, weight, n_bins)
-        used = mass > 0
-        square = weight if counted else weight * weight
-        squared = np.bincount(index, square, n_bins)[used]
+        mass = np.bincount(index, weight, n_bins).astype(np.float64)
         total = mass.sum()
+        used = mass > NEGLIGIBLE * total
+        square = weight if counted else weight * weight
         share = mass[used] / total
         gap = np.bincount(index, weight * (c - y), n_bins)[used] / total
         mean = np.bincount(index, weight * c, n_bins)[used] / mass[used]
-        effective = mass[used] ** 2 / squared
+        effective = effective_rows(index, weight, mass, counted=counted)[used]
         n_groups = 0
         if groups is None:
             design = np.ones(share.size)
@@ -155,9 +188,10 @@ class BinSummary:
             np.fill_diagonal(covariance, deviation)
         else:
             n_groups = int(groups.max()) + 1
-            position = np.cumsum(used) - 1
+            kept = used[index] & (weight > 0)
+            position = (np.cumsum(used) - 1)[index[kept]]
             covariance, design = _clustered(
-                position[index], weight, c - y, gap, groups, n_groups, total
+                position, weight[kept], (c - y)[kept], gap, groups[kept], n_groups, total
             )
         scale = np.sqrt(np.diag(covariance))
         scale = np.where(scale > 0, scale, 1.0)

@@ -15,8 +15,9 @@ import numpy as np
 from levelhead._arrays import ArrayLike, FloatArray, IntArray, paired, times_or_none, vector
 from levelhead.errors import InvalidInputError
 from levelhead.metrics._accumulate import BinRule
+from levelhead.metrics._ties import scaled_weights
 from levelhead.metrics.batch import METRICS, MetricSpec, parse_metric
-from levelhead.metrics.ece_interval import check_level, ece_interval
+from levelhead.metrics.ece_interval import check_level, check_seed, ece_interval, effective_rows
 from levelhead.metrics.paired import PairedDifference, paired_differences
 from levelhead.metrics.resample import Interval, Plan, Rows, cluster_codes, percentile
 
@@ -102,7 +103,9 @@ def bootstrap(
     """
     times = times_or_none(counts, weights, clusters)
     c, y, w = paired(confidence, correct, weights)
+    w = scaled_weights(w)
     check_level(level)
+    check_seed(seed)
     rule = BinRule(n_bins, closed, edges)
     if times is not None and times.shape != c.shape:
         raise InvalidInputError(f"counts: expected {c.size} values, one per row, got {times.size}")
@@ -119,7 +122,9 @@ def bootstrap(
     result: dict[str, Interval] = {}
     if table:
         specs = list(table.values())
-        values, replicates = _replicates(c, y, w, groups, times, specs, rule, n_boot, seed)
+        # Clusters of one row each are rows, which there are quicker ways to resample.
+        known = None if groups is None or int(groups.max()) + 1 == c.size else groups
+        values, replicates = _replicates(c, y, w, known, times, specs, rule, n_boot, seed)
         method = "percentile bootstrap" if groups is None else "cluster bootstrap"
         alone = groups is not None and int(groups.max()) == 0
         for i, key in enumerate(table):
@@ -284,19 +289,22 @@ def reliability_intervals(
     """
     times = times_or_none(counts, weights, clusters)
     c, y, w = paired(confidence, correct, weights if times is None else times)
+    w = scaled_weights(w)
     check_level(level)
     rule = BinRule(n_bins, closed, edges)
     weight = np.ones(c.size) if w is None else w
     index = rule.index(c)
-    mass = np.bincount(index, weight, n_bins)
+    mass = np.bincount(index, weight, n_bins).astype(np.float64)
     used = mass > 0
     rate = np.bincount(index, weight * y, n_bins)[used] / mass[used]
-    square = weight if times is not None else weight * weight
-    effective = mass[used] ** 2 / np.bincount(index, square, n_bins)[used]
+    effective = effective_rows(index, weight, mass, counted=times is not None)[used]
     if clusters is not None:
         groups = cluster_codes("clusters", clusters, c.size)
-        position = (np.cumsum(used) - 1)[index]
-        effective /= _design_effect(position, groups, weight, y - rate[position], rate.size)
+        kept = weight > 0
+        position = (np.cumsum(used) - 1)[index[kept]]
+        share = weight[kept] / mass[used][position]  # so that no square vanishes
+        residual = y[kept] - rate[position]
+        effective /= _design_effect(position, groups[kept], share, residual, rate.size)
     z = NormalDist().inv_cdf(0.5 + level / 2.0)
     z2 = z * z / effective
     middle = rate + z2 / 2.0

@@ -15,6 +15,7 @@ import numpy as np
 from levelhead._arrays import ArrayLike, FloatArray, IntArray, codes, times_or_none
 from levelhead.errors import InvalidInputError, unknown_name
 from levelhead.metrics._accumulate import NORMS, BinRule, gap_norm, per_bin, placed
+from levelhead.metrics._ties import scaled_weights
 
 __all__ = ["EceExcess", "EceNull", "ece_excess_test", "ece_null"]
 
@@ -122,6 +123,7 @@ def ece_null(
     times = times_or_none(counts, weights, clusters)
     given = weights if times is None else times
     c, _, w, index = placed(confidence, confidence, given, rule, bins)
+    w = scaled_weights(w)
     groups = _groups(clusters, c.size)
     draws = _null_draws(
         c, w, index, rule.n_bins, norm, groups, 1.0, n_draws, seed, counted=times is not None
@@ -188,6 +190,7 @@ def ece_excess_test(
     times = times_or_none(counts, weights, clusters)
     given = weights if times is None else times
     c, y, w, index = placed(confidence, correct, given, rule, bins)
+    w = scaled_weights(w)
     groups = _groups(clusters, c.size)
     rho = 0.0 if groups is None else _within_cluster_correlation(y, w, index, groups)
     draws = _null_draws(
@@ -279,7 +282,8 @@ def _whole(name: str, value: int, least: int) -> int:
     except TypeError as error:
         raise InvalidInputError(f"{name}: expected a whole number, got {value!r}") from error
     if number < least:
-        raise InvalidInputError(f"{name}: expected at least {least}, got {number}")
+        kind = "a whole number >= 0" if least == 0 else f"at least {least}"
+        raise InvalidInputError(f"{name}: expected {kind}, got {number}")
     return number
 
 

@@ -15,9 +15,19 @@ import numpy as np
 from levelhead._arrays import ArrayLike, FloatArray, IntArray, codes, paired
 from levelhead.errors import InvalidInputError
 from levelhead.metrics._accumulate import BinRule
+from levelhead.metrics._ties import scaled_weights
 from levelhead.metrics.batch import MetricSpec, parse_metric
-from levelhead.metrics.ece_interval import BinSummary, check_level, invert
-from levelhead.metrics.resample import Plan, Rows, label_list, percentile
+from levelhead.metrics.ece_interval import BinSummary, check_level, check_seed, invert
+from levelhead.metrics.resample import (
+    CellSums,
+    NumberArray,
+    Plan,
+    Rows,
+    Scatter,
+    block_size,
+    label_list,
+    percentile,
+)
 
 __all__ = ["PairedDifference", "paired_differences"]
 
@@ -61,6 +71,9 @@ class PairedDifference:
     method: str  # how the interval was made, in words
 
 
+Checked = tuple[FloatArray, FloatArray, FloatArray | None]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Sample:
     """One model's rows on the common items."""
@@ -69,6 +82,11 @@ class _Sample:
     y: FloatArray
     w: FloatArray | None
     item: IntArray
+
+    @staticmethod
+    def of(checked: Checked, item: IntArray) -> _Sample:
+        c, y, w = checked
+        return _Sample(c, y, scaled_weights(w), item)
 
     def take(self, keep: np.ndarray, item: IntArray) -> _Sample:
         w = None if self.w is None else self.w[keep]
@@ -139,6 +157,7 @@ def paired_differences(
         (0.3, True, 1.0)
     """
     check_level(level)
+    check_seed(seed)
     rule = BinRule(n_bins, closed, edges)
     for name, number in (("n_boot", n_boot), ("n_permutations", n_permutations)):
         if number < 2:
@@ -183,9 +202,6 @@ def _p_value(difference: float, swapped: FloatArray) -> float:
     return (1 + extreme) / (1 + known.size)
 
 
-Checked = tuple[FloatArray, FloatArray, FloatArray | None]
-
-
 def _common(
     a: Checked, b: Checked, clusters_a: ArrayLike | None, clusters_b: ArrayLike | None
 ) -> tuple[_Sample, _Sample, int]:
@@ -200,7 +216,7 @@ def _common(
                 f"{b[0].size}; pass clusters_a and clusters_b to pair by item"
             )
         rows = np.arange(n)
-        return _Sample(*a, rows), _Sample(*b, rows), n
+        return _Sample.of(a, rows), _Sample.of(b, rows), n
     labels_a, labels_b = label_list(clusters_a), label_list(clusters_b)
     for name, labels, size in (
         ("clusters_a", labels_a, a[0].size),
@@ -216,7 +232,7 @@ def _common(
     samples: list[_Sample] = []
     for checked, labels in ((a, labels_a), (b, labels_b)):
         item = np.fromiter((number.get(x, -1) for x in labels), np.int64, len(labels))
-        samples.append(_Sample(*checked, item).take(item >= 0, item))
+        samples.append(_Sample.of(checked, item).take(item >= 0, item))
     return samples[0], samples[1], len(number)
 
 
@@ -244,6 +260,12 @@ class _Pair:
         self.exact = self.plan
         if self.plan.coarse:
             self.exact = Plan(rows, specs, rule=rule, exact_rows=rows.size)
+        self.cells: CellSums | None = None
+        if self.plan.cells is not None:
+            mine = self.plan.unit < n
+            both = np.concatenate([self.plan.cells.columns * keep for keep in (mine, ~mine)])
+            self.cells = CellSums(self.plan.unit % n, both, self.plan.cells.starts)
+            self.cell_total = self.cells(np.ones((1, n)))
 
     def values(self) -> FloatArray:
         """The metrics of both models, (2, number of metrics)."""
@@ -255,43 +277,52 @@ class _Pair:
 
     def bootstrap(self, rng: np.random.Generator, n_boot: int) -> Iterator[FloatArray]:
         """The metrics of both models in joint resamples of the items, blocks of (2, B, metrics)."""
+        scatter = Scatter(self.n)
         for b in self._blocks(n_boot):
-            pick = rng.integers(0, self.n, size=(b, self.n)) + self.n * np.arange(b)[:, None]
-            times = np.bincount(pick.ravel(), minlength=b * self.n).reshape(b, self.n)
-            yield np.stack(self._evaluate(times.astype(np.float64), None))
+            yield np.stack(self._evaluate(scatter.draw(rng, b), swapped=False))
 
     def permute(self, rng: np.random.Generator, n_permutations: int) -> Iterator[FloatArray]:
         """Differences with random items swapped between the models, blocks of (B, metrics)."""
         for b in self._blocks(n_permutations):
-            swap = rng.integers(0, 2, size=(b, self.n), dtype=np.int8).astype(np.float64)
-            a, other = self._evaluate(1.0 - swap, swap)
+            bits = np.asarray(rng.bit_generator.random_raw((b * self.n + 63) // 64)).view(np.uint8)
+            swap = np.unpackbits(bits)[: b * self.n].reshape(b, self.n)
+            a, other = self._evaluate(swap, swapped=True)
             yield a - other
 
     def _blocks(self, total: int) -> Iterator[int]:
         block = max(1, (1 << 20) // max(self.plan.rows.size, 2 * self.n))
+        if self.cells is not None:
+            block = max(block, block_size(self.n))
         for start in range(0, total, block):
             yield min(block, total - start)
 
-    def _evaluate(self, own: FloatArray, other: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-        """Metrics of both models where items count `own` times, and the rival's `other` times."""
+    def _evaluate(self, counts: NumberArray, *, swapped: bool) -> tuple[FloatArray, FloatArray]:
+        """Metrics of both models where items count so often, or are swapped where `counts` is 1."""
         plan, n = self.plan, self.n
-        if plan.ranked and plan.dense is None:
-            rest = np.zeros_like(own) if other is None else other
+        times = counts.astype(np.float64, copy=False)
+        if plan.ranked and plan.dense is None and self.cells is None:
+            own, rest = (1.0 - times, times) if swapped else (times, np.zeros_like(times))
             a = plan.evaluate(np.concatenate([own, rest], axis=1))
             return a, plan.evaluate(np.concatenate([rest, own], axis=1))
-        tables = [plan.linear] if plan.dense is None else [plan.linear, plan.dense]
         sums: list[list[FloatArray]] = [[], []]
-        for table in tables:
+        for table in [plan.linear] if plan.dense is None else [plan.linear, plan.dense]:
             first, second = table[:n], table[n:]
-            if other is None:
-                parts = (own @ first, own @ second)
-            else:  # what one model loses in a swap the other gains
+            if swapped:  # what one model loses in a swap the other gains
                 total = first.sum(axis=0) + second.sum(axis=0)
-                swapped = first.sum(axis=0) + other @ (second - first)
-                parts = (swapped, total - swapped)
+                moved = first.sum(axis=0) + times @ (second - first)
+                parts = (moved, total - moved)
+            else:
+                parts = (times @ first, times @ second)
             for side, part in zip(sums, parts, strict=True):
                 side.append(part)
-        return self._finish(sums[0]), self._finish(sums[1])
+        if self.cells is None:
+            return self._finish(sums[0]), self._finish(sums[1])
+        cells = self.cells(counts)
+        if swapped:
+            cells = self.cell_total - cells + np.concatenate([cells[2:], cells[:2]])
+        mass = np.cumsum(cells, axis=2)
+        a = plan.finish(sums[0][0], mass[0], mass[1])
+        return a, plan.finish(sums[1][0], mass[2], mass[3])
 
     def _finish(self, sums: list[FloatArray]) -> FloatArray:
         empty = np.empty((len(sums[0]), 0))

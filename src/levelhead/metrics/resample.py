@@ -9,16 +9,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from levelhead._arrays import ArrayLike, FloatArray, IntArray, codes
 from levelhead.errors import InvalidInputError
 from levelhead.metrics._accumulate import BinRule
 from levelhead.metrics.batch import SUMS, Batch, MetricSpec, rise_of
 
-__all__ = ["Interval", "Plan", "Rows", "cluster_codes", "label_list", "percentile"]
+__all__ = [
+    "CellSums",
+    "Interval",
+    "NumberArray",
+    "Plan",
+    "Rows",
+    "Scatter",
+    "block_size",
+    "cluster_codes",
+    "label_list",
+    "percentile",
+]
 
 EXACT_ROWS = 20_000
 """Up to this many rows of distinct confidences the rows themselves are resampled."""
@@ -31,6 +43,30 @@ CHUNK = 1 << 17
 
 DENSE = 1 << 22
 """Largest matrix from units to ranks that is worth holding."""
+
+DENSE_PER_ROW = 12
+"""Entries of that matrix for each row: beyond them adding up the rows is the quicker way."""
+
+ROWS_PER_CELL = 64
+"""Rows that a cell of equal rank holds on average before its rows are added up by themselves."""
+
+PIECE = 2048
+"""Rows added up at once: what they are gathered into stays in the processor's cache."""
+
+REPLICATES = 32
+"""Replicates side by side in a table: a row of it fills a cache line or two."""
+
+BLOCK = 1 << 22
+"""Numbers in one block of replicates where there are very many units."""
+
+SCATTERED = 1024
+"""From this many units on, most of a resample is drawn as independent Poisson counts."""
+
+MARGIN = 4.0
+"""Standard deviations by which these fall short of a resample, so that they hardly ever exceed it."""
+
+NumberArray: TypeAlias = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[np.uint8]
+"""Counts of units; small ones as bytes."""
 
 LABELS = 3
 """Kinds of correctness that a cell of many rows keeps apart: wrong, fractional, right."""
@@ -147,6 +183,86 @@ def cluster_codes(name: str, labels: ArrayLike, size: int) -> IntArray:
     return np.fromiter((seen.setdefault(item, len(seen)) for item in items), np.int64, size)
 
 
+# --------------------------------------------------------------------------- resamples and sums
+
+
+class Scatter:
+    """Counts of n units in resamples of n: multinomial with equal chances, drawn quickly.
+
+    Independent Poisson counts are multinomial given their total, and so is their sum with the
+    counts of as many units picked one by one as are missing from n; too large a total is discarded.
+    A Poisson count is looked up from 16 random bits; what 65,536 equal chances cannot represent
+    falls to draws from the exact remainder.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.rate = 1.0 - MARGIN / np.sqrt(n) if n >= SCATTERED else 0.0
+        if self.rate == 0.0:
+            return
+        k = np.arange(1, 40)
+        chance = np.exp(-self.rate) * np.cumprod(np.append(1.0, self.rate / k)) * 65_536.0
+        whole = np.floor(chance)
+        rest = chance - whole
+        self.rest = rest / rest.sum()
+        self.table = np.full(65_536, 255, dtype=np.uint8)
+        known = np.repeat(np.arange(k.size + 1), whole.astype(np.int64))
+        self.table[: known.size] = known
+
+    def draw(self, rng: np.random.Generator, b: int) -> NumberArray:
+        """(b, n) counts, each row summing to n."""
+        n = self.n
+        if self.rate == 0.0:
+            pick = rng.integers(0, n, size=(b, n)) + n * np.arange(b)[:, None]
+            return np.bincount(pick.ravel(), minlength=b * n).reshape(b, n)
+        counts = self._poisson(rng, b)
+        missing = n - counts.sum(axis=1, dtype=np.int64)
+        while (missing < 0).any():
+            again = np.flatnonzero(missing < 0)
+            counts[again] = self._poisson(rng, again.size)
+            missing[again] = n - counts[again].sum(axis=1, dtype=np.int64)
+        pick = rng.integers(0, n, int(missing.sum())) + np.repeat(n * np.arange(b), missing)
+        np.add.at(counts.reshape(-1), pick, np.uint8(1))
+        return counts
+
+    def _poisson(self, rng: np.random.Generator, b: int) -> NumberArray:
+        size = b * self.n
+        bits = np.asarray(rng.bit_generator.random_raw((size + 3) // 4)).view(np.uint16)[:size]
+        counts = self.table.take(bits)
+        odd = np.flatnonzero(counts == 255)
+        counts[odd] = rng.choice(self.rest.size, odd.size, p=self.rest)
+        return counts.reshape(b, self.n)
+
+
+class CellSums:
+    """Sums of columns of the rows over ordered cells of rows, in many replicates at once."""
+
+    def __init__(self, unit: IntArray | None, columns: FloatArray, starts: IntArray) -> None:
+        self.unit = unit  # of each row; None where row i is unit i
+        self.columns = columns  # (k, N), by cell
+        self.starts = starts  # (J,), first row of each cell
+        size = columns.shape[1]
+        limits: IntArray = np.arange(0, size, PIECE)
+        self.pieces = np.unique(np.concatenate([starts, limits]))
+        self.stops = np.append(self.pieces[1:], size)
+        self.first_piece = np.searchsorted(self.pieces, starts)
+
+    def __call__(self, counts: NumberArray) -> FloatArray:
+        """(k, B, J) sums where the units count (B, U) times."""
+        table = np.ascontiguousarray(counts.T)
+        out = np.empty((self.pieces.size, len(self.columns), len(counts)))
+        for i, (start, stop) in enumerate(zip(self.pieces, self.stops, strict=True)):
+            part = slice(start, stop)
+            rows = table[part] if self.unit is None else table.take(self.unit[part], axis=0)
+            np.matmul(self.columns[:, part], rows.astype(np.float64, copy=False), out=out[i])
+        return np.ascontiguousarray(np.add.reduceat(out, self.first_piece).transpose(1, 2, 0))
+
+
+def block_size(units: int) -> int:
+    """Replicates to take at once."""
+    return int(np.clip(BLOCK // units, 8, REPLICATES))
+
+
 class Plan:
     """How counts of units become sums, bins and ranks of these metrics.
 
@@ -217,6 +333,7 @@ class Plan:
     def _fill_ranks(self, rank: IntArray) -> None:
         self.dense: FloatArray | None = None
         self.by_label: FloatArray | None = None
+        self.cells: CellSums | None = None
         if not self.ranked:
             return
         rows, j = self.rows, self.n_ranks
@@ -226,55 +343,59 @@ class Plan:
             self.by_label = np.stack([self._per_unit(np.ones(rows.size)), wrong])
             return
         aligned = rows.cluster is None and self.n_units == rows.size == j
-        if not aligned and self.n_units * j <= DENSE and (rows.cluster is not None or j < 1000):
+        small = self.n_units * j <= min(DENSE, max(DENSE_PER_ROW * rows.size, CHUNK))
+        if not aligned and small and (rows.cluster is not None or j < 1000):
             cell = self.unit * (2 * j) + rank
             table = np.bincount(cell, self.mass, self.n_units * 2 * j)
             table += np.bincount(cell + j, errors, self.n_units * 2 * j)
             self.dense = table.reshape(self.n_units, -1) / np.maximum(self.times, 1.0)[:, None]
             return
-        self.row_mass = self.mass / self.times[self.unit]
-        self.row_wrong = errors / self.times[self.unit]
-        self.ends = np.flatnonzero(np.append(np.diff(rank) != 0, True))
+        drawn = self.times[self.unit]
+        self.row_mass, self.row_wrong = self.mass / drawn, errors / drawn
+        self.starts = np.flatnonzero(np.diff(rank, prepend=-1) != 0)
+        if ROWS_PER_CELL * j <= rows.size:
+            unit = None if rows.cluster is None else self.unit
+            self.cells = CellSums(unit, np.stack([self.row_mass, self.row_wrong]), self.starts)
 
     @property
     def observed(self) -> FloatArray:
         """The counts that give back the sample itself, (1, U)."""
         return np.array(self.times[None, :], dtype=np.float64)
 
-    def draw(self, rng: np.random.Generator, n_boot: int) -> Iterator[FloatArray]:
+    def draw(self, rng: np.random.Generator, n_boot: int) -> Iterator[NumberArray]:
         """Counts of the units in `n_boot` resamples of the sample's own size, in blocks (b, U)."""
         n = self.n_units if self.rows.cluster is not None else int(self.total)
         used = self.times > 0
         by_row = self.ranked and self.dense is None and self.by_label is None
         width = self.rows.size if by_row else self.n_units
         block = max(1, CHUNK // max(width, n if n < 10 * used.sum() else 1))
+        if self.cells is not None:
+            block = max(block, block_size(self.n_units))
+        scatter = Scatter(n)
         for start in range(0, n_boot, block):
-            yield self._counts(rng, min(block, n_boot - start), n, used)
-
-    def _counts(self, rng: np.random.Generator, b: int, n: int, used: np.ndarray) -> FloatArray:
-        if n >= 10 * used.sum():
-            counts = rng.multinomial(n, self.times[used] / n, size=b).astype(np.float64)
-            if used.all():
-                return counts
-            out = np.zeros((b, self.n_units))
-            out[:, used] = counts
-            return out
-        return self._row_counts(rng, b, n)
+            b = min(block, n_boot - start)
+            if n == self.n_units:
+                yield scatter.draw(rng, b)
+            elif n >= 10 * used.sum():
+                counts = np.zeros((b, self.n_units))
+                counts[:, used] = rng.multinomial(n, self.times[used] / n, size=b)
+                yield counts
+            else:  # some rows are repeated: find the row that each draw falls into
+                yield self._row_counts(rng, b, n)
 
     def _row_counts(self, rng: np.random.Generator, b: int, n: int) -> FloatArray:
-        pick = rng.integers(0, n, size=(b, n))
-        if n != self.n_units:  # some rows are repeated: find the row that each draw falls into
-            owner = np.repeat(np.arange(self.n_units), self.times.astype(np.int64))
-            pick = owner[pick]
+        owner = np.repeat(np.arange(self.n_units), self.times.astype(np.int64))
+        pick = owner[rng.integers(0, n, size=(b, n))]
         pick += self.n_units * np.arange(b)[:, None]
         flat = np.bincount(pick.ravel(), minlength=b * self.n_units)
         return flat.astype(np.float64).reshape(b, self.n_units)
 
-    def evaluate(self, counts: FloatArray) -> FloatArray:
+    def evaluate(self, counts: NumberArray) -> FloatArray:
         """The metrics of each replicate, (B, number of metrics)."""
-        return self.finish(counts @ self.linear, *self.masses(counts))
+        linear = counts.astype(np.float64, copy=False) @ self.linear
+        return self.finish(linear, *self.masses(counts))
 
-    def masses(self, counts: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def masses(self, counts: NumberArray) -> tuple[FloatArray, FloatArray]:
         """Cumulative weight and errors from the most confident down, (B, J) each."""
         if not self.ranked:
             return np.empty((len(counts), 0)), np.empty((len(counts), 0))
@@ -282,15 +403,17 @@ class Plan:
             sums = [(counts * row).reshape(len(counts), -1, LABELS).sum(2) for row in self.by_label]
             return np.cumsum(sums[0], axis=1), np.cumsum(sums[1], axis=1)
         if self.dense is not None:
-            table = (counts @ self.dense).reshape(len(counts), 2, -1)
-            total = np.cumsum(table, axis=2)
+            table = counts.astype(np.float64, copy=False) @ self.dense
+            total = np.cumsum(table.reshape(len(counts), 2, -1), axis=2)
             return total[:, 0], total[:, 1]
+        if self.cells is not None:
+            total = np.cumsum(self.cells(counts), axis=2)
+            return total[0], total[1]
         row = counts if self.rows.cluster is None else counts[:, self.unit]
-        weight = np.cumsum(row * self.row_mass, axis=1)
-        errors = np.cumsum(row * self.row_wrong, axis=1)
-        if self.ends.size == self.rows.size:
-            return weight, errors
-        return weight[:, self.ends], errors[:, self.ends]
+        parts = [row * self.row_mass, row * self.row_wrong]
+        if self.starts.size < self.rows.size:
+            parts = [np.add.reduceat(part, self.starts, axis=1) for part in parts]
+        return np.cumsum(parts[0], axis=1), np.cumsum(parts[1], axis=1)
 
     def finish(self, linear: FloatArray, weight: FloatArray, errors: FloatArray) -> FloatArray:
         """The metrics from the sums and the masses, (B, number of metrics)."""

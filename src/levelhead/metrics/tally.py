@@ -10,19 +10,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray, paired, vector
+from levelhead._arrays import ArrayLike, BoolArray, FloatArray, IntArray, paired, vector
 from levelhead.errors import InvalidInputError
 
 __all__ = ["GRID_CELLS", "Tally"]
 
-GRID_CELLS = 61_440
-"""Cells of the fallback grid: 60 * 1024, so that they nest in 10, 12, 15, 20, 30 and 60 bins."""
+GRID_CELLS = 61_200
+"""Even cells of the fallback grid: 300 * 204, so that they nest in 10 to 100 bins, see `Tally`."""
 
 MAX_DISTINCT = 65_536
-EDGE_TOLERANCE = 1e-9
-"""In bins, as in the binning rule: a decimal on an edge belongs to the bin that it closes."""
+EDGE_TOLERANCE = 1e-10
+"""That of the binning rule in ten bins: a decimal on an edge belongs to the bin that it closes."""
 
 PERCENT = 100
+SAME_DECIMAL = 1e-9
+"""A confidence this near to a hundredth is that hundredth: 1 - 0.1 is 0.9 in thresholds too."""
+
+END = 8
+"""Within 2^-8 of 0 or 1 the cells are fractions of an octave of the distance to that end."""
+
+DEEPEST_LOW, DEEPEST_HIGH = 64, 53
+"""Octaves: below 2^-64 confidences share a cell; 1 - 2^-53 is the last float below 1."""
+
+OCTAVE_BITS = 7
+"""An octave has 2^7 cells, about as fine at 2^-8 as the even ones."""
+
+N_LOW, N_HIGH = ((deepest - END) << OCTAVE_BITS for deepest in (DEEPEST_LOW, DEEPEST_HIGH))
+ALL_CELLS = N_LOW + GRID_CELLS + N_HIGH
+
 BLOCK = 1 << 16
 """Rows handled at once: the temporaries stay small and in the processor's cache."""
 
@@ -35,16 +50,22 @@ class Tally:
     any metric of the rows is that of (v, right) with weight R(v) and (v, wrong) with weight W(v).
 
     Args:
-        max_distinct: with more distinct confidences than this the tally falls to a grid of 61,440
-            right-closed cells; None keeps every distinct value.
+        max_distinct: with more distinct confidences than this the tally falls to a grid; None keeps
+            every distinct value.
 
     Raises:
         InvalidInputError: `max_distinct` is below 1.
 
-    Edge cases: on the grid each cell is represented by its mean confidence, so the sums behind ECE
-        with 10, 12, 15, 20, 30 or 60 right-closed bins stay exact to rounding, `brier` stays exact,
-        and ranks are known up to ties within a cell (`auroc_bounds`). Left-closed bins and
-        thresholds that are not cell edges are exact only while `exact` is true.
+    Edge cases: the grid has a point for each k/100, which takes what lies within 1e-9 of it (only 0
+        and 1 themselves at the ends), and between them 61,200 right-closed cells; within 1/256 of 0
+        or 1 these give way to 128 for each halving of the distance to that end. All that fell into
+        a cell, right or wrong, is represented by its one mean confidence. Exact then, to rounding
+        (1e-9 where rows are near but not on a hundredth): the sums behind ECE in 10, 12, 15, 20,
+        25, 30, 50, 60, 75 or 100 right-closed bins, those in 10, 20, 25, 50 or 100 left-closed
+        ones, mean confidence, accuracy, everything with a threshold at a hundredth such as
+        `errors_at_least` at 0.9 and 0.99, and `brier` of this class. Ranks are known up to ties
+        within a cell, see `auroc_bounds`; Brier and log score of the compressed rows are off by the
+        variance within a cell, below 1e-10, and by its effect on the logarithm, below 1e-5.
 
     Example:
         >>> tally = Tally.from_arrays([0.9, 0.9, 0.2], [1, 0, 0])
@@ -65,7 +86,8 @@ class Tally:
         self._table: FloatArray = np.empty((2, 0))  # weight wrong, weight right
         self._pending: list[tuple[FloatArray, FloatArray]] = []  # tables not yet folded in
         self._pending_size = 0
-        self._cells: FloatArray | None = None  # (2, 2, GRID_CELLS): weight, confidence by correct
+        self._cells: FloatArray | None = None  # (3, ALL_CELLS): wrong, right, weighted position
+        self._mixed = np.zeros(PERCENT + 1, dtype=bool)  # points that took more than one value
 
     @classmethod
     def from_arrays(
@@ -148,6 +170,8 @@ class Tally:
             self._to_grid()
         if self._cells is not None and other._cells is not None:
             self._cells += other._cells
+            self._percent += other._percent
+            self._mixed |= other._mixed
         else:
             values, table = other._exact_table()
             for y in (0, 1):
@@ -169,20 +193,15 @@ class Tally:
             >>> w
             array([3., 7.])
         """
-        if self._grid is None:
-            values, table = self._exact_table()
-            confidence = np.repeat(values, 2)
-            weight = table.T.ravel()
-        else:
-            weight, total = (part.T.ravel() for part in self._grid)
-            confidence = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+        values, table, _ = self._by_value()
+        weight = table.T.ravel()
         keep = weight > 0
         if not keep.any():
             raise InvalidInputError(
                 "tally: expected at least one prediction of positive weight, got none"
             )
-        correct = np.tile([0.0, 1.0], weight.size // 2)[keep]
-        return np.minimum(confidence[keep], 1.0), correct, weight[keep]
+        correct = np.tile([0.0, 1.0], values.size)
+        return np.repeat(values, 2)[keep], correct[keep], weight[keep]
 
     @property
     def exact(self) -> bool:
@@ -197,12 +216,11 @@ class Tally:
     @property
     def weight(self) -> float:
         """Total weight added; the number of rows where none was weighted."""
-        table = self._exact_table()[1] if self._grid is None else self._grid[0]
-        return float(table.sum())
+        return float(self._by_value()[1].sum())
 
     @property
     def resolution(self) -> float:
-        """Width of the cells that confidences were rounded into; 0 while exact."""
+        """Width of the widest cells that confidences were rounded into; 0 while exact."""
         return 0.0 if self.exact else 1.0 / GRID_CELLS
 
     def brier(self) -> float:
@@ -223,7 +241,8 @@ class Tally:
     def auroc_bounds(self) -> tuple[float, float]:
         """Bounds of the rows' AUROC: pairs within a cell all ranked wrongly, or all rightly.
 
-        AUROC -/+ sum_cells R_cell W_cell / (2 R W) on the grid; both are the AUROC while exact.
+        AUROC -/+ sum_cells R_cell W_cell / (2 R W) on the grid; both are the AUROC while exact, and
+        a point of the grid that took nothing but its hundredth is known exactly.
 
         Returns:
             Lower and upper bound in [0, 1]; NaN where only one class is there.
@@ -232,13 +251,13 @@ class Tally:
             >>> Tally.from_arrays([0.2, 0.9, 0.9], [0, 1, 0]).auroc_bounds()
             (0.75, 0.75)
         """
-        wrong, right = self._exact_table()[1] if self._grid is None else self._grid[0]
+        _, (wrong, right), rounded = self._by_value()
         pairs = wrong.sum() * right.sum()
         if pairs <= 0:
             return float("nan"), float("nan")
         below = np.cumsum(wrong) - wrong
         middle = float((right * (below + wrong / 2)).sum() / pairs)
-        slack = 0.0 if self.exact else float((right * wrong).sum() / (2 * pairs))
+        slack = float((right * wrong)[rounded].sum() / (2 * pairs))
         return middle - slack, middle + slack
 
     @property
@@ -246,6 +265,20 @@ class Tally:
         """The grid once the distinct values are too many, else None: a matter of the data alone."""
         self._fold()
         return self._cells
+
+    def _by_value(self) -> tuple[FloatArray, FloatArray, BoolArray]:
+        """Confidences ascending, weights (wrong, right), and where these stand for a range."""
+        cells = self._grid
+        if cells is None:
+            values, table = self._exact_table()
+            return values, table, np.zeros(values.size, dtype=bool)
+        used = np.flatnonzero(cells[:2].any(axis=0))
+        points = np.flatnonzero(self._percent.any(axis=0))
+        values = np.concatenate([_confidence(used, cells[:, used]), points / PERCENT])
+        table = np.concatenate([cells[:2, used], self._percent[:, points]], axis=1)
+        rounded = np.concatenate([np.ones(used.size, dtype=bool), self._mixed[points]])
+        order = np.argsort(values, kind="stable")
+        return values[order], table[:, order], rounded[order]
 
     def _add(self, c: FloatArray, y: FloatArray, w: FloatArray | None) -> None:
         self._n += c.size
@@ -260,7 +293,7 @@ class Tally:
         squares = np.dot(c, c) if w is None else np.dot(w, c * c)
         self._sum_squares += float(squares + right.sum() - 2.0 * np.dot(right, c))
         if self._cells is not None:
-            self._add_to_grid(self._cells, c, y, w)
+            self._add_to_grid(self._cells, c, wrong, right)
             return
         if self._max_distinct is None or self._max_distinct > PERCENT:
             index = np.rint(c * PERCENT).astype(np.int64)
@@ -310,32 +343,78 @@ class Tally:
         values, table = self._exact_table()
         if self._cells is not None:
             return
-        cell = _cell(values)
-        weight = [np.bincount(cell, row, GRID_CELLS) for row in table]
-        total = [np.bincount(cell, row * values, GRID_CELLS) for row in table]
-        self._cells = np.array([weight, total], dtype=np.float64)
         self._percent = np.zeros_like(self._percent)
         self._values, self._table = np.empty(0), np.empty((2, 0))
+        self._cells = np.zeros((3, ALL_CELLS))
+        self._add_to_grid(self._cells, values, table[0], table[1])
 
-    @staticmethod
-    def _add_to_grid(cells: FloatArray, c: FloatArray, y: FloatArray, w: FloatArray | None) -> None:
-        cell = _cell(c)
-        if w is None and np.array_equal(y, y.astype(bool)):
-            cell += GRID_CELLS * y.astype(np.int64)
-            size = 2 * GRID_CELLS
-            cells[0] += np.bincount(cell, minlength=size).reshape(2, -1)
-            cells[1] += np.bincount(cell, c, size).reshape(2, -1)
-            return
-        right = y if w is None else w * y
-        wrong = 1.0 - y if w is None else w - right
-        for row, mass in enumerate((wrong, right)):
-            cells[0, row] += np.bincount(cell, mass, GRID_CELLS)
-            cells[1, row] += np.bincount(cell, mass * c, GRID_CELLS)
+    def _add_to_grid(
+        self, cells: FloatArray, c: FloatArray, wrong: FloatArray, right: FloatArray
+    ) -> None:
+        off = c * PERCENT
+        nearest = np.rint(off)
+        off -= nearest
+        near = np.flatnonzero(np.abs(off, out=off) <= SAME_DECIMAL * PERCENT)
+        if near.size:
+            point = nearest[near].astype(np.int64)
+            other = point / PERCENT != c[near]
+            mine = ~other | ((point > 0) & (point < PERCENT))
+            near, point, other = near[mine], point[mine], other[mine]
+            self._mixed[point[other]] = True
+            self._percent[0] += np.bincount(point, wrong[near], PERCENT + 1)
+            self._percent[1] += np.bincount(point, right[near], PERCENT + 1)
+            rest = np.ones(c.size, dtype=bool)
+            rest[near] = False
+            c, wrong, right = c[rest], wrong[rest], right[rest]
+        cell, position = _place(c)
+        cells[0] += np.bincount(cell, wrong, ALL_CELLS)
+        cells[1] += np.bincount(cell, right, ALL_CELLS)
+        cells[2] += np.bincount(cell, (wrong + right) * position, ALL_CELLS)
 
 
-def _cell(c: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    # The tolerance is that of the coarsest bins that the cells nest in, so that a decimal such as
-    # 0.3 (3.0000000000000004 tenths) lands in a cell of the same bin as the binning rule puts it.
-    scaled = c * GRID_CELLS
-    cell = np.ceil(scaled - EDGE_TOLERANCE * (GRID_CELLS // 10)).astype(np.int64) - 1
-    return np.clip(cell, 0, GRID_CELLS - 1)
+def _place(c: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Cell of each confidence, and the confidence, or its distance from 1 in the cells next to 1.
+
+    The distance, because sums of numbers close to 1 would not keep the order of such cells.
+    """
+    cell = (c * GRID_CELLS + (1.0 - EDGE_TOLERANCE * GRID_CELLS)).astype(np.int64)
+    cell += N_LOW - 1
+    below = 1.0 - c
+    width = 2.0**-END
+    low, high = np.flatnonzero(c < width), np.flatnonzero(below < width)
+    cell[low] = _octave_part(c[low], DEEPEST_LOW)
+    if not high.size:
+        return cell, c
+    cell[high] = ALL_CELLS - 1 - _octave_part(below[high], DEEPEST_HIGH)
+    position = c.copy()
+    position[high] = below[high]
+    return cell, position
+
+
+def _octave_part(distance: FloatArray, deepest: int) -> IntArray:
+    # The leading bits of a float are its octave, then the part of the octave.
+    first = (1023 - deepest) << OCTAVE_BITS
+    return np.maximum((distance.view(np.int64) >> (52 - OCTAVE_BITS)) - first, 0)
+
+
+def _octave_edge(part: IntArray, deepest: int) -> FloatArray:
+    """Lower edge of a part of an octave."""
+    bits = (part + ((1023 - deepest) << OCTAVE_BITS)) << (52 - OCTAVE_BITS)
+    return np.where(part > 0, bits.view(np.float64), 0.0)
+
+
+def _confidence(cell: IntArray, sums: FloatArray) -> FloatArray:
+    """Mean confidence of each cell; rounding takes it across no edge of the cell."""
+    mean = sums[2] / (sums[0] + sums[1])
+    even = cell - N_LOW
+    low = even / GRID_CELLS + EDGE_TOLERANCE
+    high = (even + 1) / GRID_CELLS + EDGE_TOLERANCE
+    first, last = cell < N_LOW, even >= GRID_CELLS
+    for end, part, deepest in (
+        (first, cell[first], DEEPEST_LOW),
+        (last, ALL_CELLS - 1 - cell[last], DEEPEST_HIGH),
+    ):
+        low[end], high[end] = _octave_edge(part, deepest), _octave_edge(part + 1, deepest)
+    mean = np.clip(mean, low, high)
+    mean[last] = 1.0 - mean[last]
+    return mean

@@ -157,7 +157,31 @@ def read(
             reader = find_reader(head, options)
             if reader is not columns.READER:
                 log.note(f"read as {reader.name}: {reader.description}")
-            yield from reader.read(path, options, log)
+            yield from _named(reader.read(path, options, log), path, log)
+
+
+def _named(blocks: Iterator[Predictions], path: Path, log: ReadLog) -> Iterator[Predictions]:
+    """The blocks of one file; how many of its rows name no prompt although it has ids is said."""
+    rows = unnamed = 0
+    has_ids = False
+    for block in blocks:
+        ids = block.prompt_id
+        missing = len(block) if ids is None else ids.null_count
+        rows, unnamed = rows + len(block), unnamed + missing
+        has_ids = has_ids or ids is not None
+        if ids is not None and missing == len(block):
+            block = dataclasses.replace(block, prompt_id=None)
+        yield block
+    if has_ids and unnamed == rows:
+        log.warn(
+            f"{show(path)}: its prompt ids are all empty, as if it had none; "
+            f"each of {rows:,} rows counts as a prompt of its own"
+        )
+    elif has_ids and unnamed:
+        log.warn(
+            f"{show(path)}: {unnamed:,} of {rows:,} rows have no prompt id; "
+            "each counts as a prompt of its own"
+        )
 
 
 def _check(options: ReadOptions) -> None:

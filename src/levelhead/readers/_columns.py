@@ -19,7 +19,7 @@ from levelhead.elicitation import Elicited
 from levelhead.errors import RecordError, unknown_name
 from levelhead.readers._base import BATCH_ROWS, ReadLog, ReadOptions
 from levelhead.readers._files import show
-from levelhead.records import PROVENANCES, STATUSES, Kind, Predictions
+from levelhead.records import PROVENANCES, STATUSES, Kind, Predictions, id_text
 
 __all__ = [
     "ROUNDING",
@@ -89,7 +89,7 @@ class RowBuilder:
             label: 1.0, 0.0 or None.
             status: one of `STATUSES`; `ok` without a confidence becomes `missing`.
             provenance: one of `PROVENANCES`; `reported` without a confidence becomes `missing`.
-            prompt_id: which prompt this is a sample of.
+            prompt_id: which prompt this is a sample of; None, NaN and blank text name none.
             weight: how much it counts.
             line: 1-based line or row in the file.
             columns: everything else.
@@ -113,7 +113,8 @@ class RowBuilder:
         self._label.append(math.nan if label is None else label)
         self._status.append(_STATUS[status])
         self._provenance.append(_PROVENANCE[provenance])
-        self._prompt_id.append(None if prompt_id is None else str(prompt_id))
+        self._prompt_id.append(id_text(prompt_id))
+        self._has_ids = self._has_ids or prompt_id is not None
         self._weight.append(weight)
         self._line.append(line)
         for name, value in columns.items():
@@ -138,7 +139,6 @@ class RowBuilder:
             [shown if line is None else f"{shown}:{line}" for line in self._line], pa.string()
         )
         weighted = any(w is not None for w in self._weight)
-        named = any(p is not None for p in self._prompt_id)
         block = Predictions(
             kind=self.kind,
             confidence=np.array(self._confidence, dtype=np.float64),
@@ -146,7 +146,7 @@ class RowBuilder:
             status=np.array(self._status, dtype=np.int8),
             provenance=np.array(self._provenance, dtype=np.int8),
             model=self.model,
-            prompt_id=plain_column(self._prompt_id) if named else None,
+            prompt_id=_strings(self._prompt_id) if self._has_ids else None,
             weight=np.array([1.0 if w is None else w for w in self._weight]) if weighted else None,
             columns=pa.table(columns),
         )
@@ -159,6 +159,7 @@ class RowBuilder:
         self._status: list[int] = []
         self._provenance: list[int] = []
         self._prompt_id: list[str | None] = []
+        self._has_ids = False
         self._weight: list[float | None] = []
         self._line: list[int | None] = []
         self._columns: dict[str, list[Any]] = {}
@@ -366,6 +367,13 @@ def plain_column(values: Sequence[Any]) -> pa.Array:
     except UnicodeEncodeError:
         return pa.array([None if v is None else _text(v) for v in values], pa.string())
     except (pa.ArrowException, OverflowError, TypeError):
+        return pa.array([None if v is None else _text(v) for v in values], pa.string())
+
+
+def _strings(values: Sequence[str | None]) -> pa.Array:
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
         return pa.array([None if v is None else _text(v) for v in values], pa.string())
 
 

@@ -20,7 +20,7 @@ from levelhead.readers._columns import as_label, grade
 from levelhead.readers._files import reading, show
 from levelhead.readers._json import json_lines, json_object
 from levelhead.readers._logs import prompt_key
-from levelhead.records import Predictions
+from levelhead.records import Predictions, id_text
 
 __all__ = ["attach_labels", "needs_labels"]
 
@@ -43,6 +43,7 @@ class _Labels:
     prompts: list[str] | None
     correct: list[float | None] | None
     gold: list[Any] | None
+    key_columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -96,8 +97,9 @@ def attach_labels(
     """Predictions with the correctness that `options.labels` holds for them.
 
     Rows are joined by id where both sides have ids, else by the text of the prompt where both have
-    it, else by order if both have the same number of rows; which one it was is said aloud. A row
-    without a partner gets an unknown label and is counted in a warning.
+    it, else, where the labels file has neither ids nor prompts, by order if both have the same
+    number of rows; which one it was is said aloud. A row without a partner gets an unknown label
+    and is counted in a warning.
 
     Args:
         blocks: predictions of one log.
@@ -128,6 +130,12 @@ def attach_labels(
     elif labels.prompts is not None and "prompt" in first.columns.column_names:
         log.note(f"labels of {shown} are joined by the text of the prompt")
         yield from _by_key(stream, labels, labels.prompts, "prompt", path, log)
+    elif labels.key_columns:
+        raise RecordError(
+            f"labels: {' and '.join(map(repr, labels.key_columns))} cannot be matched: {path.name} "
+            "has nothing of the kind; leave the column out if the rows are in the same order",
+            show(labels.path),
+        )
     else:
         yield from _by_order(list(stream), labels, path, log)
 
@@ -262,6 +270,7 @@ def _load(path: Path, options: ReadOptions, log: ReadLog) -> _Labels:
             for line, record in zip(lines, records, strict=True)
         ],
         gold=None if gold_name is None else [record.get(gold_name) for record in records],
+        key_columns=tuple(name for name in (id_name, prompt_name) if name is not None),
     )
 
 
@@ -269,9 +278,11 @@ def _keys(records: list[Mapping[str, Any]], lines: list[int], name: str, path: P
     keys: list[str] = []
     for line, record in zip(lines, records, strict=True):
         value = record.get(name)
-        if value is None:
+        key = id_text(value)
+        if key is None:
             raise RecordError(f"{name}: expected an id, got none", show(path), line)
-        keys.append(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
+        whole = isinstance(value, Mapping | list)
+        keys.append(json.dumps(value, sort_keys=True, default=str) if whole else key)
     return keys
 
 

@@ -70,8 +70,13 @@ class Place:
 
     def locations(self, n: int) -> Any:
         """(N,) strings `path:row` for the first `n` rows of the batch."""
-        rows = np.arange(self.first, self.first + n) if self.lines is None else self.lines
-        return pc.binary_join_element_wise(show(self.path), pa.array(rows).cast(pa.string()), ":")
+        return pc.binary_join_element_wise(
+            show(self.path), pa.array(self.numbers(n)).cast(pa.string()), ":"
+        )
+
+    def numbers(self, n: int) -> IntArray:
+        """(N,) 1-based rows or lines in the file of the first `n` rows of the batch."""
+        return np.arange(self.first, self.first + n) if self.lines is None else self.lines
 
     def error(self, problem: str, i: int | None = None) -> RecordError:
         """An error about row `i`, or about the file."""
@@ -216,6 +221,11 @@ class ConfidenceColumn:
                 hint = (
                     f" but {share:g} at row {row}: fractions and percentages are mixed; "
                     "bring them to one scale"
+                )
+            elif finite.max() <= 10.0 and (finite == np.floor(finite)).all():
+                hint = (
+                    f"; values from {finite.min():g} to {finite.max():g} look like a scale, not a "
+                    "probability; rescale them to [0, 1]"
                 )
             else:
                 hint = "; percentages must be divided by 100: pass --percent"

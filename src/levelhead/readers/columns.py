@@ -36,7 +36,7 @@ from levelhead.readers._values import (
     labels,
     weights,
 )
-from levelhead.records import PROVENANCES, STATUSES, Predictions, as_strings
+from levelhead.records import PROVENANCES, STATUSES, Predictions, as_ids, as_strings
 
 __all__ = ["READER", "by_model", "check_by", "keeps_text"]
 
@@ -246,11 +246,11 @@ class _Columns:
 
     def _prompt_id(self, columns: dict[str, Any]) -> Any:
         if self.found.prompt_id is not None:
-            return as_strings(columns[self.found.prompt_id])
+            return as_ids(columns[self.found.prompt_id])
         if self.hashed is None:
             return None
         keys: list[str | None] = [prompt_key(v) for v in columns[self.hashed].to_pylist()]
-        return pa.array(keys, pa.string())
+        return as_ids(keys)
 
     def _kept(
         self, columns: dict[str, Any], place: Place, answers: list[str | None] | None, n: int
@@ -263,6 +263,8 @@ class _Columns:
             data["answer"] = plain_column(answers)
         if self.locate:
             data["location"] = place.locations(n)
+        elif self.found.model is not None:  # the rows of one model are not those of the file
+            data["row"] = place.numbers(n)
         return pa.table(data)
 
 

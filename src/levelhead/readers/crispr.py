@@ -23,7 +23,7 @@ from levelhead.readers._sniff import container_of
 from levelhead.readers._tables import TEXT_BATCH_ROWS, open_table
 from levelhead.readers._values import Place, decoded, is_number, is_text, labels
 from levelhead.readers.columns import check_by, keeps_text
-from levelhead.records import PROVENANCES, STATUSES, Predictions, as_strings
+from levelhead.records import PROVENANCES, STATUSES, Predictions, as_ids, as_strings, id_text
 
 __all__ = ["READER"]
 
@@ -115,8 +115,10 @@ def _prompt_ids(columns: list[Any]) -> pa.Array:
     """One prompt id a row: a digest of the prompt, or the values that make it joined."""
     rows = zip(*(column.to_pylist() for column in columns), strict=True)
     if len(columns) == 1:
-        return pa.array([prompt_key(v if v is None else str(v)) for (v,) in rows], pa.string())
-    return pa.array(["/".join(map(str, row)) for row in rows], pa.string())
+        return as_ids([prompt_key(id_text(v)) for (v,) in rows])
+    return as_ids(
+        [None if all(id_text(v) is None for v in row) else "/".join(map(str, row)) for row in rows]
+    )
 
 
 READER = Reader(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from levelhead.records import (
     STATUSES,
     Kind,
     Predictions,
-    as_strings,
+    as_ids,
 )
 
 __all__ = ["KIND_KEY", "READER", "VERSION_KEY"]
@@ -57,6 +58,8 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
             show(path),
         )
     texts = {"text", "prompt", "answer"} & set(names)
+    located = bool({"location", "row"} & set(names))
+    models: set[Any] = set()
     empty = True
     for columns, place in table.batches(names, TEXT_BATCH_ROWS if texts else BATCH_ROWS):
         if VERSION_KEY in columns:
@@ -64,6 +67,11 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
         empty = False
         block = _block(columns, kind, place)
         if "model" in columns:
+            models.update(columns["model"].unique().to_pylist())
+            if len(models) > 1 and not located:  # the rows of a model are not those of the file
+                row = {"row": pa.array(place.numbers(len(block)))}
+                kept = {name: block.columns[name] for name in block.columns.column_names}
+                block = dataclasses.replace(block, columns=pa.table(kept | row))
             yield from by_model(block, columns["model"])
         else:
             yield block
@@ -110,7 +118,7 @@ def _block(columns: dict[str, Any], kind: Kind, place: Place) -> Predictions:
         status=status,
         provenance=_codes(columns["provenance"], PROVENANCES, "provenance", place),
         model=place.path.stem,
-        prompt_id=None if ids is None else as_strings(ids),
+        prompt_id=None if ids is None else as_ids(ids),
         weight=None if weight is None else weights(weight, "weight", place),
         columns=pa.table({n: c for n, c in columns.items() if n not in _OWN}),
     )

@@ -21,6 +21,9 @@ LOGS = (".eval", ".man", ".json")
 BESIDE = frozenset({"state.json", "dataset_info.json", "dataset_dict.json", "metrics.json"})
 """Files that lie beside predictions and hold none."""
 
+MAX_NAMED = 5
+"""Names of skipped files that a message lists."""
+
 DEEPEST = 4
 """How many levels of folders are searched below the one that was named."""
 
@@ -153,12 +156,14 @@ def _search(
     with reading(path):
         entries = sorted(os.scandir(path), key=lambda entry: _natural(entry.name))
     visible = [entry for entry in entries if not entry.name.startswith((".", "_"))]
+    present = [Path(entry.path) for entry in visible if entry.is_file()]
     files = _listed_in_state(path)
     if files is None:
-        files = [Path(entry.path) for entry in visible if entry.is_file()]
-        tables = [f for f in files if f.suffix.lower() in TABLES]
-        logs = [f for f in files if f.suffix.lower() in LOGS and f.name not in BESIDE]
-        files = tables or [f for f in logs if f.suffix != ".json" or _quietly(is_known, f)]
+        files = _readable(present, path, log, is_known)
+    else:
+        listed = {file.name for file in files} | BESIDE
+        others = [file for file in present if file.name not in listed]
+        _say_skipped(others, "state.json does not list them", path, log)
     if files:
         absolute = Path(os.path.abspath(path))
         names = (absolute.name or "model", f"{absolute.parent.name}/{absolute.name}")
@@ -168,6 +173,30 @@ def _search(
         if entry.is_dir():
             groups += _search(Path(entry.path), depth + 1, seen, log, is_known)
     return groups
+
+
+def _readable(
+    present: list[Path], folder: Path, log: ReadLog, is_known: Callable[[Path], bool]
+) -> list[Path]:
+    """The files of a folder that hold predictions: its tables, or else its logs."""
+    tables = [f for f in present if f.suffix.lower() in TABLES]
+    logs = [f for f in present if f.suffix.lower() in LOGS and f.name not in BESIDE]
+    others = [f for f in present if f not in tables and f not in logs]
+    _say_skipped(others, "not a format of predictions", folder, log)
+    if tables:
+        _say_skipped(logs, "beside tables of predictions; name a file to read it", folder, log)
+        return tables
+    known = [f for f in logs if f.suffix.lower() != ".json" or _quietly(is_known, f)]
+    foreign = [f for f in logs if f not in known]
+    _say_skipped(foreign, "their content is not a format of predictions", folder, log)
+    return known
+
+
+def _say_skipped(files: Sequence[Path], why: str, folder: Path, log: ReadLog) -> None:
+    if files:
+        shown = ", ".join(show(file.name) for file in files[:MAX_NAMED])
+        more = f" and {len(files) - MAX_NAMED:,} more" if len(files) > MAX_NAMED else ""
+        log.note(f"{show(folder)}: skipped {shown}{more} ({why})")
 
 
 def _quietly(is_known: Callable[[Path], bool], path: Path) -> bool:
