@@ -68,10 +68,13 @@ def test_the_table_is_covered():
     assert {parse_metric(name).name for name in PUBLIC} == set(METRICS)
 
 
-@pytest.mark.parametrize(("closed", "dense"), [("right", True), ("left", False)])
-def test_replicates_equal_the_public_functions_on_repeated_rows(closed, dense, monkeypatch):
-    if not dense:
+@pytest.mark.parametrize(
+    ("closed", "way"), [("right", "dense"), ("left", "rows"), ("right", "cells")]
+)
+def test_replicates_equal_the_public_functions_on_repeated_rows(closed, way, monkeypatch):
+    if way != "dense":
         monkeypatch.setattr(resample, "DENSE", 0)
+        monkeypatch.setattr(resample, "ROWS_PER_CELL", 0 if way == "cells" else 10**9)
     rng = np.random.default_rng(4)
     for c, y, w, group in samples():
         n_clusters = 0 if group is None else int(group.max()) + 1
@@ -101,6 +104,17 @@ def test_replicates_equal_the_public_functions_on_repeated_rows(closed, dense, m
                 )
                 want = function(c, y, weights=weights, **extra) if weights.any() else np.nan
                 assert got[b, i] == pytest.approx(want, abs=TOLERANCE, nan_ok=True), (name, c, y, w)
+
+
+def test_a_share_that_ends_with_a_tie_block_or_with_all_that_was_drawn():
+    c = np.repeat([0.9, 0.6, 0.2], [4, 4, 2])
+    y = np.array([1.0, 1, 1, 0, 1, 0, 0, 0, 0, 1])
+    names = ["accuracy_at_coverage@0.4", "accuracy_at_coverage@0.8", "accuracy_at_coverage@1"]
+    plan = Plan(Rows.of(c, y, None), [parse_metric(name) for name in names], rule=BinRule())
+    np.testing.assert_allclose(plan.evaluate(plan.observed)[0], [3 / 4, 4 / 8, 5 / 10])
+    without_last = plan.observed
+    without_last[0, plan.rows.confidence == 0.2] = 0.0  # what no resample holds bounds no share
+    np.testing.assert_allclose(plan.evaluate(without_last)[0], [3 / 4, 3.6 / 6.4, 4 / 8])
 
 
 def test_rises_of_harmonic_numbers():

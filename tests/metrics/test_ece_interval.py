@@ -113,6 +113,18 @@ def test_copies_in_clusters_add_nothing_and_weights_scale_away():
     assert uneven.high - uneven.low > 1.5 * (one.high - one.low)
 
 
+def test_a_gap_that_may_be_noise_gives_way_before_a_sure_one():
+    """One bin is 0.3 off, nineteen small ones are calibrated: their noise lifts the plug-in ECE."""
+    c = np.concatenate([np.full(300, 0.975), np.repeat((np.arange(19) + 0.5) / 20, 20)])
+    chance, theta = np.where(c > 0.95, c - 0.3, c), 0.3 * 300 / c.size
+    rng = np.random.default_rng(1)
+    above = 0
+    for i in range(80):
+        y = rng.random(c.size) < chance
+        above += ece_interval(c, y, n_bins=20, n_draws=300, seed=i).low > theta
+    assert above <= 7  # 2 are expected; more than 7 have a chance of 1 in 1000
+
+
 def test_more_level_is_wider_and_row_order_does_not_matter():
     rng = np.random.default_rng(1)
     c = np.round(rng.random(500), 2)
@@ -140,3 +152,28 @@ def test_errors():
         ece_interval([0.5], [1], n_draws=10)
     with pytest.raises(InvalidInputError, match="level: expected a value inside"):
         ece_interval([0.5], [1], level=0)
+    with pytest.raises(InvalidInputError, match="level: expected a value further below 1"):
+        ece_interval([0.5], [1], level=0.9999999999999999)
+    with pytest.raises(InvalidInputError, match="^seed: expected a whole number >= 0, got -1$"):
+        ece_interval([0.5], [1], seed=-1)
+    with pytest.raises(InvalidInputError, match="^seed: expected a whole number >= 0, got 1.5$"):
+        ece_interval([0.5], [1], seed=1.5)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_only_ratios_of_weights_matter_however_large(clustered):
+    rng = np.random.default_rng(0)
+    c, w = rng.random(200), rng.random(200)
+    y, w = (rng.random(200) < c**2).astype(float), w / w.max()
+    named = {"clusters": np.arange(200) // 4} if clustered else {}
+    want = ece_interval(c, y, weights=w, **named)
+    for factor in (1e308, 1e-170):
+        got = ece_interval(c, y, weights=w * factor, **named)
+        assert (got.low, got.high) == pytest.approx((want.low, want.high), rel=1e-9)
+    dust = np.where(c < 0.25, 1e-200, w)  # bins that weigh next to nothing change nothing
+    kept = {key: labels[c >= 0.25] for key, labels in named.items()}
+    got = ece_interval(c, y, weights=dust, **named)
+    want = ece_interval(c[c >= 0.25], y[c >= 0.25], weights=w[c >= 0.25], **kept)
+    assert got.value == pytest.approx(want.value)
+    if not clustered:  # clusters that are all dust still count as clusters
+        assert (got.low, got.high) == pytest.approx((want.low, want.high))

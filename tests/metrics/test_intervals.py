@@ -128,10 +128,74 @@ def test_reliability_bins_match_the_curve_and_copies_add_nothing():
     np.testing.assert_allclose(heavy, reliability_intervals([0.95] * 20, [1] * 10 + [0] * 10))
 
 
+def test_reliability_clusters_by_hand():
+    """The variance of a bin's accuracy from the totals of its clusters, over that of its rows."""
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 25, 200)
+    c, w = rng.choice([0.25, 0.85], 200), rng.integers(1, 5, 200) / 2
+    y = ((group % 5 < 3) == (rng.random(200) < 0.85)).astype(float)
+    low, high = reliability_intervals(c, y, weights=w, clusters=group)
+    for b, value in enumerate((0.25, 0.85)):
+        here = np.flatnonzero(c == value)
+        rate = np.average(y[here], weights=w[here])
+        total = dict.fromkeys(group[here], 0.0)
+        for i in here:
+            total[group[i]] += w[i] * (y[i] - rate)
+        between = sum(t**2 for t in total.values()) * len(total) / (len(total) - 1)
+        effect = between / sum((w[i] * (y[i] - rate)) ** 2 for i in here)
+        assert effect > 1.5
+        n = w[here].sum() ** 2 / (w[here] ** 2).sum() / effect
+        z2 = 1.959963984540054**2 / n
+        half = math.sqrt(rate * (1 - rate) * z2 + z2**2 / 4)
+        assert low[b] == pytest.approx((rate + z2 / 2 - half) / (1 + z2), rel=1e-9)
+        assert high[b] == pytest.approx((rate + z2 / 2 + half) / (1 + z2), rel=1e-9)
+    none = np.append(0.05, c), np.append(1.0, y)  # a row of no weight in a bin before them
+    zero = reliability_intervals(*none, weights=np.append(0, w), clusters=np.append(0, group))
+    np.testing.assert_allclose(zero, (low, high))
+
+
+def test_clusters_of_one_row_are_rows():
+    c, y, rng = data(100)
+    names = ["ece", "auroc"]
+    want = bootstrap(c, y, names, n_boot=50)
+    got = bootstrap(c, y, names, clusters=rng.permutation(100), n_boot=50)
+    for name in names:
+        assert (got[name].low, got[name].high) == (want[name].low, want[name].high)
+        assert got[name].method == "cluster bootstrap"
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_only_ratios_of_weights_matter_however_large(clustered):
+    c, y, rng = data(60)
+    w = rng.random(60)
+    w /= w.max()
+    named = {"clusters": np.arange(60) // 3} if clustered else {}
+    names = [name for name in metric_names() if name not in ("aurc", "e_aurc")]
+    want = bootstrap(c, y, names, weights=w, n_boot=40, **named)
+    bins = reliability_intervals(c, y, weights=w, **named)
+    for factor in (1e308, 1e-170):
+        got = bootstrap(c, y, names, weights=w * factor, n_boot=40, **named)
+        for name in names:
+            ends = (want[name].value, want[name].low, want[name].high)
+            assert (got[name].value, got[name].low, got[name].high) == pytest.approx(ends)
+        np.testing.assert_allclose(reliability_intervals(c, y, weights=w * factor, **named), bins)
+
+
+def test_whole_weights_stay_copies_in_aurc():
+    c, y, rng = data(40)
+    w = rng.integers(1, 5, 40).astype(float)
+    got = bootstrap(c, y, ["aurc"], weights=w, n_boot=10)["aurc"]
+    repeated = np.repeat(np.arange(40), w.astype(int))
+    assert got.value == pytest.approx(metrics.aurc(c[repeated], y[repeated]), abs=1e-12)
+
+
 def test_errors():
     c, y = [0.5, 0.6], [0, 1]
     for kwargs, message in (
         ({"level": 1.0}, "level: expected a value inside \\(0, 1\\), got 1.0"),
+        ({"level": 0.9999999999999999}, "level: expected a value further below 1, got 0.99999999"),
+        ({"seed": -1}, "^seed: expected a whole number >= 0, got -1$"),
+        ({"seed": None}, "^seed: expected a whole number >= 0, got None$"),
         ({"n_boot": 1}, "n_boot: expected at least 2, got 1"),
         ({"n_bins": 0}, "n_bins: expected 1 to"),
         ({"closed": "both"}, "closed: expected one of left, right"),
@@ -140,6 +204,10 @@ def test_errors():
     ):
         with pytest.raises(InvalidInputError, match=message):
             bootstrap(c, y, ["ece"], **kwargs)
+    with pytest.raises(InvalidInputError, match="seed: expected a whole number >= 0, got -1"):
+        trust_curve_intervals(c, y, [0.5], seed=-1)
+    with pytest.raises(InvalidInputError, match="level: expected a value further below 1"):
+        reliability_intervals(c, y, level=0.9999999999999999)
     with pytest.raises(InvalidInputError, match="metrics: expected a list of names, got the text"):
         bootstrap(c, y, "ece")
     with pytest.raises(InvalidInputError, match="metric: expected one of"):

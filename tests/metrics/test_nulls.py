@@ -175,6 +175,36 @@ def test_within_cluster_correlation_is_recovered() -> None:
         assert found == pytest.approx(rho, abs=0.02)
 
 
+def test_within_cluster_correlation_with_weights_is_that_of_all_pairs() -> None:
+    rng = np.random.default_rng(3)
+    groups, index = rng.integers(0, 6, 30), rng.integers(0, 2, 30)
+    y, w = (rng.random(30) < 0.15 + 0.7 * (groups % 2)).astype(float), rng.integers(1, 9, 30) / 2
+    rate = [np.average(y[index == b], weights=w[index == b]) for b in (0, 1)]
+    top = bottom = 0.0
+    for i, j in itertools.permutations(range(30), 2):
+        if groups[i] == groups[j]:
+            p, q = rate[index[i]], rate[index[j]]
+            top += w[i] * w[j] * (y[i] - p) * (y[j] - q)
+            bottom += w[i] * w[j] * math.sqrt(p * (1 - p) * q * (1 - q))
+    assert 0.05 < top / bottom < 0.95
+    found = nulls._within_cluster_correlation(y, w, index, groups)
+    assert found == pytest.approx(top / bottom, rel=1e-12)
+
+
+def test_only_ratios_of_weights_matter_however_large() -> None:
+    rng = np.random.default_rng(2)
+    c, w, groups = rng.random(60), rng.random(60), np.arange(60) // 3
+    y = (rng.random(60) < c).astype(float)
+    w /= w.max()
+    for named in ({}, {"clusters": groups}):
+        want = ece_excess_test(c, y, weights=w, n_draws=50, **named)
+        for factor in (1e308, 1e-170):
+            got = ece_excess_test(c, y, weights=w * factor, n_draws=50, **named)
+            assert (got.ece, got.expected) == pytest.approx((want.ece, want.expected), rel=1e-12)
+            draws = ece_null(c, weights=w * factor, n_draws=20, **named).draws
+            np.testing.assert_allclose(draws, ece_null(c, weights=w, n_draws=20, **named).draws)
+
+
 def test_an_overconfident_model_is_found() -> None:
     result = ece_excess_test([0.96] * 500, [1] * 335 + [0] * 165)
     assert result.ece == pytest.approx(0.29)
@@ -210,7 +240,7 @@ def test_errors() -> None:
         ece_null([0.5], n_draws=0)
     with pytest.raises(InvalidInputError, match=r"^n_draws: expected a whole number, got 1\.5$"):
         ece_null([0.5], n_draws=1.5)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InvalidInputError, match=r"^seed: expected at least 0, got -1$"):
+    with pytest.raises(InvalidInputError, match=r"^seed: expected a whole number >= 0, got -1$"):
         ece_null([0.5], seed=-1)
     with pytest.raises(InvalidInputError, match=r"^norm: expected one of l1, l2, max, got 'l0'"):
         ece_null([0.5], norm="l0")

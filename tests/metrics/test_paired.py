@@ -10,7 +10,9 @@ import pytest
 
 from levelhead import metrics
 from levelhead.errors import InvalidInputError
-from levelhead.metrics import resample
+from levelhead.metrics import paired, resample
+from levelhead.metrics._accumulate import BinRule
+from levelhead.metrics.batch import parse_metric
 from levelhead.metrics.intervals import ece_interval, paired_differences
 
 RANKED = ["ece", "auroc", "aurc", "brier", "trust", "accuracy_at_coverage"]
@@ -36,10 +38,11 @@ def test_values_and_difference_are_those_of_the_public_functions():
             assert d.n_clusters == (50 if named else 150)
 
 
-@pytest.mark.parametrize("dense", [True, False])
-def test_permutation_p_value_against_all_swaps(dense, monkeypatch):
-    if not dense:
+@pytest.mark.parametrize("way", ["dense", "rows", "cells"])
+def test_permutation_p_value_against_all_swaps(way, monkeypatch):
+    if way != "dense":
         monkeypatch.setattr(resample, "DENSE", 0)
+        monkeypatch.setattr(resample, "ROWS_PER_CELL", 0 if way == "cells" else 10**9)
     ca, ya, cb, yb = two_models(8, seed=3, shift=0.4)
     got = paired_differences(ca, ya, cb, yb, RANKED, n_boot=10, n_permutations=20_000)
     for name, d in got.items():
@@ -158,6 +161,56 @@ def test_many_rows_of_distinct_confidences():
         assert d.low < d.difference < d.high
 
 
+@pytest.mark.parametrize("swapped", [True, False])
+def test_adding_up_by_cells_changes_nothing(swapped, monkeypatch):
+    monkeypatch.setattr(resample, "DENSE", 0)
+    rng = np.random.default_rng(0)
+    item = rng.integers(0, 40, (2, 300))
+    samples = [
+        paired._Sample(np.round(rng.random(300), 1), rng.random(300).round(), rng.random(300), k)
+        for k in item
+    ]
+    specs = [parse_metric(name) for name in RANKED]
+    counts = rng.integers(0, 2 if swapped else 4, (6, 40)).astype(np.uint8)
+    answers = []
+    for least in (0, 10**9):
+        monkeypatch.setattr(resample, "ROWS_PER_CELL", least)
+        pair = paired._Pair(*samples, 40, specs, BinRule())
+        assert (pair.cells is None) == (least > 0)
+        answers.append(pair._evaluate(counts, swapped=swapped))
+    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-11)
+
+
+def test_bootstrapped_differences_of_cells_spread_as_a_loop_does(monkeypatch):
+    monkeypatch.setattr(resample, "DENSE", 0)
+    monkeypatch.setattr(resample, "ROWS_PER_CELL", 0)
+    ca, ya, cb, yb = two_models(1200, shift=0.1)
+    d = paired_differences(ca, ya, cb, yb, ["auroc", "brier"], n_boot=2000, n_permutations=2)
+    rng = np.random.default_rng(1)
+    for name in ("auroc", "brier"):
+        function, draws = getattr(metrics, name), []
+        for _ in range(1000):
+            k = rng.integers(0, 1200, 1200)
+            draws.append(function(ca[k], ya[k]) - function(cb[k], yb[k]))
+        width = np.diff(np.quantile(draws, [0.025, 0.975]))[0]
+        assert d[name].high - d[name].low == pytest.approx(width, rel=0.12)
+
+
+def test_only_ratios_of_weights_matter_however_large():
+    ca, ya, cb, yb = two_models(80)
+    w = np.random.default_rng(1).random(80)
+    w /= w.max()
+    few = {"n_boot": 30, "n_permutations": 30}
+    want = paired_differences(ca, ya, cb, yb, RANKED, weights_a=w, weights_b=w, **few)
+    for factor in (1e308, 1e-170):
+        got = paired_differences(
+            ca, ya, cb, yb, RANKED, weights_a=w * factor, weights_b=w * factor, **few
+        )
+        for name in RANKED:
+            ends = (want[name].low, want[name].high, want[name].p_value)
+            assert (got[name].low, got[name].high, got[name].p_value) == pytest.approx(ends)
+
+
 def test_undefined_and_alone():
     d = paired_differences([0.5, 0.6], [1, 1], [0.5, 0.6], [1, 0], ["auroc", "brier"])
     assert math.isnan(d["auroc"].difference)
@@ -178,6 +231,8 @@ def test_errors():
             "expected labels shared with clusters_a",
         ),
         ((c, y), {"clusters_a": [1], "clusters_b": [1, 2]}, "clusters_a: expected shape \\(2,\\)"),
+        ((c, y), {"seed": -1}, "seed: expected a whole number >= 0, got -1"),
+        ((c, y), {"level": 1 - 1e-16}, "level: expected a value further below 1, got 0.99999999"),
         ((c, y), {"n_permutations": 0}, "n_permutations: expected at least 2, got 0"),
         ((c, [0, 2]), {}, "correct_b: expected values in \\[0, 1\\], got 2.0 at index 1"),
     ):

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import kstwobign
+from scipy.stats import binom, kstwobign
 
 from levelhead import metrics
 from levelhead.errors import InvalidInputError
+from levelhead.metrics import resample
 from levelhead.metrics._accumulate import BinRule
 from levelhead.metrics.batch import parse_metric
-from levelhead.metrics.resample import RANK_CELLS, Plan, Rows, cluster_codes, percentile
+from levelhead.metrics.resample import (
+    RANK_CELLS,
+    CellSums,
+    Plan,
+    Rows,
+    Scatter,
+    cluster_codes,
+    percentile,
+)
 
 NAMES = ("ece", "brier", "auroc", "aurc", "trust", "confidence_on_errors", "accuracy_at_coverage")
 FALSE_ALARM = 1e-4
@@ -108,6 +117,69 @@ def test_counts_are_those_of_a_bootstrap():
         )
         want = 50 * share * (1 - share)
         np.testing.assert_allclose(counts.var(axis=0), want, rtol=0.15)
+
+
+@pytest.mark.parametrize(("n", "draws"), [(50, 2000), (1024, 2000), (20_000, 600)])
+def test_quick_counts_are_multinomial(n, draws):
+    rng = np.random.default_rng(0)
+    scatter = Scatter(n)
+    blocks = [scatter.draw(rng, draws // 20) for _ in range(20)]
+    counts = np.concatenate(blocks).astype(float)
+    assert np.all(counts.sum(axis=1) == n)
+    # A unit's count is binomial, also where the looked up chances have no bits left.
+    k = np.arange(8)
+    got = np.bincount(counts.ravel().astype(int), minlength=9) / counts.size
+    got = np.append(got[:8], got[8:].sum())
+    want = np.append(binom.pmf(k, n, 1 / n), binom.sf(7, n, 1 / n))
+    assert np.all(np.abs(got - want) < 5 * np.sqrt(want / counts.size))
+    # The count of a half is binomial with p = 1/2, so that the counts repel as they must.
+    half = counts[:, : n // 2].sum(axis=1)
+    assert half.mean() == pytest.approx(n // 2, abs=5 * np.sqrt(n / 4 / draws))
+    assert half.var() == pytest.approx(n / 4, rel=5 * np.sqrt(2 / draws))
+    # Units next to one another, which share random words, are independent but for the total.
+    near = np.mean((counts[:, 1:] - 1) * (counts[:, :-1] - 1))
+    assert near == pytest.approx(-1 / n, abs=5 / np.sqrt(counts.size))
+
+
+def test_too_large_a_total_is_drawn_again(monkeypatch):
+    monkeypatch.setattr(resample, "MARGIN", 0.0)  # then half of the totals are
+    counts = Scatter(1100).draw(np.random.default_rng(0), 400).astype(float)
+    assert np.all(counts.sum(axis=1) == 1100)
+    assert counts.var() == pytest.approx(1.0, rel=0.02)
+
+
+def test_sums_over_cells_equal_a_loop(monkeypatch):
+    monkeypatch.setattr(resample, "PIECE", 7)
+    rng = np.random.default_rng(0)
+    unit, columns = rng.integers(0, 12, 60), rng.random((2, 60))
+    starts = np.array([0, 1, 14, 30, 59])
+    for counts in (rng.integers(0, 5, (3, 12)).astype(np.uint8), rng.random((3, 12))):
+        got = CellSums(unit, columns, starts)(counts)
+        cells = np.split(np.arange(60), starts[1:])
+        for k, b, j in np.ndindex(2, 3, 5):
+            want = sum(columns[k, i] * float(counts[b, unit[i]]) for i in cells[j])
+            assert got[k, b, j] == pytest.approx(want, rel=1e-12)
+    own = CellSums(None, columns, starts)(np.ones((1, 60)))
+    np.testing.assert_allclose(own[:, 0], np.add.reduceat(columns, starts, axis=1))
+
+
+@pytest.mark.parametrize("design", ["clusters", "weights", "weighted clusters"])
+def test_rows_added_up_by_cells_are_the_naive_loop(design, monkeypatch):
+    monkeypatch.setattr(resample, "ROWS_PER_CELL", 1)
+    monkeypatch.setattr(resample, "DENSE", 0)
+    c, y, rng = data(3000)
+    w = rng.integers(1, 4, 3000) * 0.5 if "weight" in design else None
+    group = rng.permutation(np.arange(3000) // 2) if "clusters" in design else None
+    specs = [parse_metric(name) for name in NAMES]
+    rows = Rows.of(c, y, w, group, 0 if group is None else 1500)
+    plan = Plan(rows, specs, rule=BinRule(), exact_rows=1000)
+    assert plan.cells is not None
+    rng = np.random.default_rng(0)
+    quick = np.concatenate([plan.evaluate(counts) for counts in plan.draw(rng, 1000)])
+    slow = naive(c, y, w, group, n_boot=300)
+    for i, name in enumerate(NAMES):
+        assert same_distribution(quick[:, i], slow[:, i]), name
+        assert np.std(quick[:, i]) == pytest.approx(np.std(slow[:, i]), rel=0.2)
 
 
 def test_rows_are_sorted_and_compressed():

@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from levelhead.errors import InvalidInputError
 from levelhead.metrics.binned import bin_index, ece
-from levelhead.metrics.selective import aurc, auroc
+from levelhead.metrics.overconfidence import errors_at_least, overconfidence
+from levelhead.metrics.selective import aurc, auroc, e_aurc
 from levelhead.metrics.tally import GRID_CELLS, Tally
 from levelhead.metrics.unbinned import brier
 
@@ -86,7 +87,7 @@ def test_the_grid_keeps_binned_sums_and_bounds_ranks(merged):
     assert tally.resolution == 1 / GRID_CELLS
     assert tally.n == n
     rows = tally.arrays()
-    for bins in (10, 12, 15, 20, 30, 60):
+    for bins in (10, 12, 15, 20, 25, 30, 50, 60, 75, 100):
         full = ece(c, y, n_bins=bins, weights=w)
         assert ece(rows[0], rows[1], n_bins=bins, weights=rows[2]) == pytest.approx(full, abs=1e-11)
     assert tally.brier() == pytest.approx(brier(c, y, weights=w), abs=TOLERANCE)
@@ -111,6 +112,88 @@ def test_a_decimal_on_an_edge_shares_no_cell_with_what_lies_beyond_it():
     c = np.array([0.1 * 3, 0.300005, 0.7, 0.700005])
     packed, _, weight = Tally.from_arrays(c, np.ones(4), max_distinct=1).arrays()
     np.testing.assert_allclose(np.bincount(bin_index(packed, 10), weight, 10)[[2, 3, 6, 7]], 1.0)
+
+
+@pytest.mark.parametrize("low_end", [False, True])
+def test_ranks_survive_where_all_the_mass_is_next_to_an_end(low_end):
+    rng = np.random.default_rng(2)
+    tiny = 10 ** rng.uniform(-9, -1, 300_000)
+    c = tiny if low_end else 1 - tiny
+    y = rng.integers(0, 2, c.size).astype(float)  # knows nothing
+    tally = Tally.from_arrays(c[:1000], y[:1000]).merge(Tally.from_arrays(c[1000:], y[1000:]))
+    assert not tally.exact
+    packed, correct, weight = tally.arrays()
+    assert np.all(np.diff(packed) >= 0)
+    low, high = tally.auroc_bounds()
+    assert low <= auroc(c, y) <= high
+    assert high - low < 5e-4
+    assert 0.49 < auroc(c, y) < 0.51
+    for metric in (auroc, aurc, e_aurc):
+        assert metric(packed, correct, weights=weight) == pytest.approx(metric(c, y), abs=1e-4)
+    for bins in (10, 15, 100):
+        full = ece(c, y, n_bins=bins)
+        assert ece(packed, correct, n_bins=bins, weights=weight) == pytest.approx(full, abs=1e-12)
+
+
+def test_right_and_wrong_of_a_cell_tie():
+    c = np.array([0.123_456_1, 0.123_456_2, 1 - 1e-7, 1 - 1.001e-7, 1e-7, 1.001e-7])
+    tally = Tally.from_arrays(c, [0, 1, 1, 0, 1, 0], weights=[1, 3, 1, 1, 1, 1], max_distinct=1)
+    packed, correct, weight = tally.arrays()
+    assert packed.size == 6
+    assert packed[::2].tolist() == packed[1::2].tolist()
+    assert packed[::2] == pytest.approx([1.0005e-7, 0.123_456_175, 1 - 1.0005e-7], rel=1e-12)
+    assert 1 - packed[-1] == pytest.approx(1.0005e-7, rel=1e-6)
+    assert correct.tolist() == [0, 1] * 3
+    assert weight.tolist() == [1, 1, 1, 3, 1, 1]
+
+
+def test_the_order_of_the_last_floats_below_one_is_kept():
+    c = 1.0 - np.arange(200) * 2.0**-53
+    tally = Tally.from_arrays(np.tile(c, 7), np.ones(1400), max_distinct=1)
+    packed, _, weight = tally.arrays()
+    assert packed[packed > c[100]].tolist() == c[:100][::-1].tolist()
+    assert weight.sum() == 1400
+
+
+def test_hundredths_among_other_values_are_exact():
+    rng = np.random.default_rng(4)
+    n = 40_000
+    c = rng.random(n)
+    c[: n // 2] = rng.choice([0.9, 1 - 0.1, 0.99, 0.3, 0.1 * 3, 0.35, 0.0, 1.0], n // 2)
+    c[:50], c[50:100] = np.nextafter(0.9, 0), 0.9 - 1e-8
+    y, w = rng.choice([0.0, 1.0, 0.5], n), rng.random(n)
+    tally = Tally.from_arrays(c, y, weights=w, max_distinct=1000)
+    assert not tally.exact
+    packed, correct, weight = tally.arrays()
+    for threshold in (0.9, 0.99, 0.3, 0.35, 1.0):
+        full = errors_at_least(c, y, threshold=threshold, weights=w)
+        got = errors_at_least(packed, correct, threshold=threshold, weights=weight)
+        assert got == pytest.approx(full, abs=TOLERANCE)
+    for bins in (10, 20, 25, 50, 100):
+        for closed in ("left", "right"):
+            full = ece(c, y, n_bins=bins, closed=closed, weights=w)
+            got = ece(packed, correct, n_bins=bins, closed=closed, weights=weight)
+            assert got == pytest.approx(full, abs=1e-11)
+    gap = overconfidence(packed, correct, weights=weight)
+    assert gap == pytest.approx(overconfidence(c, y, weights=w), abs=TOLERANCE)
+    assert tally.weight == pytest.approx(w.sum())
+    low, high = tally.auroc_bounds()  # 0.3 and 0.1 * 3 are one point of the grid, but do not tie
+    assert low <= auroc(c, y, weights=w) <= high
+
+
+def test_points_are_known_exactly_unless_values_were_moved_there():
+    c = np.concatenate([np.tile([0.3, 0.9], 50), [0.111, 0.222]])
+    y = np.concatenate([np.tile([0, 1, 1, 0], 25), [0, 1]])
+    other = Tally.from_arrays([0.1 * 3], [1], max_distinct=1).merge(
+        Tally.from_arrays([0.5551], [1], max_distinct=1)
+    )
+    tally = Tally.from_arrays(c, y, max_distinct=3)
+    assert not tally.exact
+    assert tally.auroc_bounds() == pytest.approx((auroc(c, y),) * 2, abs=TOLERANCE)
+    tally.merge(other)
+    low, high = tally.auroc_bounds()
+    c, y = np.append(c, [0.1 * 3, 0.5551]), np.append(y, [1, 1])
+    assert low + 1e-3 < auroc(c, y) <= high + TOLERANCE
 
 
 def test_percentages_do_not_count_as_many_values_when_few_are_allowed():

@@ -98,4 +98,14 @@ MUTANTS = [
         why="two samples share the number of their cluster only if both take it: rho squared",
         tests=["tests/metrics/test_nulls.py::test_within_cluster_correlation_is_recovered"],
     ),
+    Mutant(
+        target=NULLS,
+        old="residual, spread = w * residual, w * spread",
+        new="spread = w * spread",
+        why="the products of residuals are unweighted, what they are compared with is weighted",
+        tests=[
+            "tests/metrics/test_nulls.py::"
+            "test_within_cluster_correlation_with_weights_is_that_of_all_pairs"
+        ],
+    ),
 ]

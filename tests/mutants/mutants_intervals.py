@@ -5,7 +5,6 @@ from __future__ import annotations
 from mutant import Mutant
 
 BATCH = ["tests/metrics/test_batch.py"]
-TALLY = ["tests/metrics/test_tally.py"]
 RESAMPLE = ["tests/metrics/test_resample.py"]
 INTERVALS = ["tests/metrics/test_intervals.py"]
 HONEST = ["tests/metrics/test_ece_interval.py"]
@@ -14,17 +13,47 @@ PAIRED = ["tests/metrics/test_paired.py"]
 MUTANTS = [
     Mutant(
         target="levelhead.metrics.tally",
-        old="np.ceil(scaled - EDGE_TOLERANCE * (GRID_CELLS // 10))",
-        new="np.ceil(scaled)",
-        why="3 * 0.1 lands in the cell above its edge, in another bin than the binning rule says",
-        tests=TALLY,
+        old="<= SAME_DECIMAL * PERCENT",
+        new="< 0.0",
+        why="a decimal shares a cell with what lies below it, whose mean falls short of it",
+        tests=["tests/metrics/test_tally.py::test_hundredths_among_other_values_are_exact"],
+    ),
+    Mutant(
+        target="levelhead.metrics.tally",
+        old="mean = sums[2] / (sums[0] + sums[1])",
+        new="mean = np.full(cell.size, 0.5)",
+        why="the confidence of a cell is that of one of its edges, not of its rows",
+        tests=["tests/metrics/test_tally.py::test_right_and_wrong_of_a_cell_tie"],
+    ),
+    Mutant(
+        target="levelhead.metrics.tally",
+        old="    position[high] = below[high]",
+        new="    position[high] = 1.0 - (1.0 - below[high]).astype(np.float32)",
+        why="sums of numbers close to 1 lose how far from 1 they are",
+        tests=["tests/metrics/test_tally.py::test_right_and_wrong_of_a_cell_tie"],
+    ),
+    Mutant(
+        target="levelhead.metrics.tally",
+        old="self._mixed[point[other]] = True",
+        new="self._mixed[point[:0]] = True",
+        why="the bounds of the AUROC take 0.3 and 3 * 0.1 for a tie",
+        tests=[
+            "tests/metrics/test_tally.py::test_points_are_known_exactly_unless_values_were_moved_there"
+        ],
     ),
     Mutant(
         target="levelhead.metrics.tally",
         old="self._n, self._sum_squares = n, squares",
         new="self._sum_squares = squares",
         why="merging counts the rows of the packed table",
-        tests=TALLY,
+        tests=["tests/metrics/test_tally.py::test_merging_is_adding"],
+    ),
+    Mutant(
+        target="levelhead.metrics.batch",
+        old="(weight < answered[:, None] * (1 - 1e-12))",
+        new="(weight <= answered[:, None])",
+        why="the last cell is taken where a resample holds nothing of it: 0 / 0",
+        tests=BATCH,
     ),
     Mutant(
         target="levelhead.metrics.batch",
@@ -63,6 +92,27 @@ MUTANTS = [
     ),
     Mutant(
         target="levelhead.metrics.resample",
+        old="missing = n - counts.sum(axis=1, dtype=np.int64)\n        while",
+        new="missing = np.zeros(b, dtype=np.int64)\n        while",
+        why="a resample is as long as its Poisson counts happen to add up to",
+        tests=["tests/metrics/test_resample.py::test_quick_counts_are_multinomial"],
+    ),
+    Mutant(
+        target="levelhead.metrics.resample",
+        old="counts[odd] = rng.choice(self.rest.size, odd.size, p=self.rest)",
+        new="counts[odd] = 1",
+        why="counts too rare for 16 random bits never occur",
+        tests=["tests/metrics/test_resample.py::test_quick_counts_are_multinomial"],
+    ),
+    Mutant(
+        target="levelhead.metrics.resample",
+        old="rows = table[part] if self.unit is None",
+        new="rows = np.sign(table[part]) if self.unit is None",
+        why="a row that is drawn twice counts once in the ranks",
+        tests=BATCH,
+    ),
+    Mutant(
+        target="levelhead.metrics.resample",
         old="np.quantile(good, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])",
         new="np.quantile(good, [1.0 - level, level])",
         why="the whole error probability goes into each end",
@@ -73,7 +123,7 @@ MUTANTS = [
         old="effective /= _design_effect(",
         new="effective /= 1.0 + 0.0 * _design_effect(",
         why="samples of one prompt count as independent",
-        tests=INTERVALS,
+        tests=["tests/metrics/test_intervals.py::test_reliability_clusters_by_hand"],
     ),
     Mutant(
         target="levelhead.metrics.intervals",
@@ -87,21 +137,21 @@ MUTANTS = [
         old="high = world.search(max(observed, floor) + 1e-12, tail)",
         new="high = world.search(observed + 1e-12, tail)",
         why="a sample better than calibrated ones gets an interval that is all but empty",
-        tests=HONEST,
+        tests=[f"{HONEST[0]}::test_one_bin_near_zero_equals_the_inverted_binomial_test"],
     ),
     Mutant(
         target="levelhead.metrics.ece_interval",
         old="right = np.clip(self.confidence - gap / self.share, 0.0, 1.0)",
         new="right = np.clip(self.confidence - self.gap / self.share, 0.0, 1.0)",
         why="the noise is that of the sample, so that a bin without an error has none",
-        tests=HONEST,
+        tests=[f"{HONEST[0]}::test_all_right_at_full_confidence_keeps_the_rule_of_three"],
     ),
     Mutant(
         target="levelhead.metrics.ece_interval",
         old="self.resistance / np.maximum(size**2 / self.resistance, 1e-3)",
         new="self.resistance * 1.0",
         why="gaps that may be noise shrink as slowly as sure ones: the lower end is too high",
-        tests=HONEST,
+        tests=[f"{HONEST[0]}::test_a_gap_that_may_be_noise_gives_way_before_a_sure_one"],
     ),
     Mutant(
         target="levelhead.metrics.paired",
@@ -126,9 +176,25 @@ MUTANTS = [
     ),
     Mutant(
         target="levelhead.metrics.paired",
-        old="parts = (swapped, total - swapped)",
-        new="parts = (swapped, total)",
+        old="parts = (moved, total - moved)",
+        new="parts = (moved, total)",
         why="what is swapped into one model is not taken from the other",
         tests=PAIRED,
+    ),
+    Mutant(
+        target="levelhead.metrics.paired",
+        old="self.cell_total - cells + np.concatenate([cells[2:], cells[:2]])",
+        new="np.concatenate([cells[2:], cells[:2]])",
+        why="a model keeps none of the items that were not swapped",
+        tests=["tests/metrics/test_paired.py::test_adding_up_by_cells_changes_nothing"],
+    ),
+    Mutant(
+        target="levelhead.metrics._ties",
+        old="<= top <= EXTREME",
+        new="<= top",
+        why="squares of weights of 1e308 overflow",
+        tests=[
+            "tests/metrics/test_intervals.py::test_only_ratios_of_weights_matter_however_large",
+        ],
     ),
 ]

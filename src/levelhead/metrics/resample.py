@@ -241,7 +241,7 @@ class CellSums:
         self.unit = unit  # of each row; None where row i is unit i
         self.columns = columns  # (k, N), by cell
         self.starts = starts  # (J,), first row of each cell
-        size = columns.shape[1]
+        size = int(columns.shape[1])
         limits: IntArray = np.arange(0, size, PIECE)
         self.pieces = np.unique(np.concatenate([starts, limits]))
         self.stops = np.append(self.pieces[1:], size)
