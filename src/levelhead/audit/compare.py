@@ -18,7 +18,7 @@ from levelhead.metrics import TABLE
 from levelhead.metrics.intervals import PairedDifference, paired_differences
 from levelhead.records import Predictions
 
-__all__ = ["COMPARED", "METRICS", "RESAMPLED_AS", "Pairing", "compare", "pair"]
+__all__ = ["COMPARED", "METRICS", "Pairing", "compare", "pair"]
 
 METRICS = {metric.name: metric for metric in TABLE}
 """Metrics by name."""
@@ -28,9 +28,6 @@ COMPARED = (
     "errors_at_90", "auroc", "aurc", "trust",
 )  # fmt: skip
 """What is compared, in the order of the table."""
-
-RESAMPLED_AS = {"errors_at_90": "errors_at_least@0.9", "errors_at_99": "errors_at_least@0.99"}
-"""Metrics whose name in the bootstrap carries a parameter."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,13 +138,12 @@ def compare(
         tasks.append((pair(model, baseline, trust_rows), ["trust"]))
     found: dict[str, PairedDifference] = {}
     for pairs, names in tasks:
-        resampled = [RESAMPLED_AS.get(n, n) for n in names]
-        differences = paired_differences(
+        found |= paired_differences(
             pairs.model.confidence,
             pairs.model.correct,
             pairs.baseline.confidence,
             pairs.baseline.correct,
-            resampled,
+            names,
             clusters_a=pairs.model_clusters,
             clusters_b=pairs.baseline_clusters,
             weights_a=pairs.model.weights,
@@ -158,7 +154,6 @@ def compare(
             level=level,
             seed=seed,
         )
-        found |= {name: differences[key] for name, key in zip(names, resampled, strict=True)}
     decides = pairing.n_clusters >= TOO_FEW
     rows = [_row(name, found[name], decides) for name in COMPARED]
     return Comparison(

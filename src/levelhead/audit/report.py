@@ -105,16 +105,22 @@ EXPLANATIONS = {
         "confident first."
     ),
     "e_aurc": "The same, beyond what a perfect ordering with this accuracy would have.",
+    "accuracy_at_coverage_50": "Accuracy on the most confident half of the records.",
     "accuracy_at_coverage": "Accuracy on the most confident 80% of the records.",
+    "accuracy_at_coverage_90": "Accuracy on the most confident 90% of the records.",
     "coverage_at_risk": (
         "The largest share of records that can be answered, most confident first, with at most 5% "
         "of them wrong."
     ),
+    "coverage_at_risk_10": "The same with at most 10% of them wrong.",
     "trust": (
         "The average gain of a person who acts on the confidence: a right answer is worth 1, a "
         "wrong one costs more the higher the stakes, silence is worth 0. Averaged over stakes "
         "from 50% up. 1 is perfect; below 0, never asking would have been better."
     ),
+    "trust_at_0": "The same, averaged over all stakes: a cheap mistake counts too.",
+    "trust_at_75": "The same for stakes from 75% up.",
+    "trust_at_90": "The same for stakes from 90% up, where only near certainty should answer.",
 }
 """What each metric means, for a reader who has never met it."""
 

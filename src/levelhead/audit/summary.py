@@ -14,7 +14,7 @@ import numpy as np
 import levelhead
 from levelhead._arrays import FloatArray
 from levelhead.audit.collect import ModelRecords, Rows
-from levelhead.audit.compare import METRICS, RESAMPLED_AS, compare
+from levelhead.audit.compare import METRICS, compare
 from levelhead.audit.convention import Convention
 from levelhead.audit.remarks import nothing_to_score, warnings_about
 from levelhead.audit.result import (
@@ -51,8 +51,10 @@ AUDITED = (
     "mean_confidence", "accuracy", "overconfidence", "confidence_on_errors",
     "errors_at_90", "errors_at_99",
     "brier", "brier_skill", "nll",
-    "auroc", "aurc", "e_aurc", "accuracy_at_coverage", "coverage_at_risk",
-    "trust",
+    "auroc", "aurc", "e_aurc",
+    "accuracy_at_coverage_50", "accuracy_at_coverage", "accuracy_at_coverage_90",
+    "coverage_at_risk", "coverage_at_risk_10",
+    "trust", "trust_at_0", "trust_at_75", "trust_at_90",
 )  # fmt: skip
 """Metrics of a report, in the order of its table."""
 
@@ -243,9 +245,10 @@ def _views(records: ModelRecords) -> list[_View]:
         events = tuple(n for n in AUDITED if METRICS[n].event_reading == "event")
         out.append(_View("event", events, rows, parsed))
     if records.n_refusals:
-        claims.remove("trust")
+        trusts = tuple(n for n in claims if METRICS[n].group == "trust")
+        claims = [n for n in claims if n not in trusts]
         trusted = records.trust_rows("parsed") if partly else None
-        out.append(_View(reading, ("trust",), records.trust_rows(), trusted))
+        out.append(_View(reading, trusts, records.trust_rows(), trusted))
     out.append(_View(reading, tuple(claims), top[0] or rows, top[1]))
     return out
 
@@ -281,7 +284,7 @@ def _intervals(
 ) -> dict[str, Interval]:
     c, y, names = view.rows.confidence, view.rows.correct, view.names
     drawn = {"level": level, "seed": seed, **view.rows.resampling}
-    resampled = {n: RESAMPLED_AS.get(n, n) for n in names if n not in NO_INTERVAL}
+    resampled = [name for name in names if name not in NO_INTERVAL]
     out = bootstrap(c, y, resampled, n_boot=n_boot, **drawn, **convention.binning)
     if "ece" in names:
         out["ece"] = ece_interval(c, y, **drawn, **convention.binning)
