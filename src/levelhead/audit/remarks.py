@@ -15,7 +15,7 @@ __all__ = ["nothing_to_score", "plural", "warnings_about"]
 FEW_PER_BIN = 10
 """A bin with fewer records than this is called thin."""
 
-MATTERS = 0.002
+MATTERS = 0.005
 """A difference in ECE between conventions from which it is worth a sentence."""
 
 
