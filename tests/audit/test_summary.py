@@ -136,9 +136,22 @@ def test_all_wrong_is_not_surely_all_wrong() -> None:
     )
 
 
-def test_no_confidence_at_all_is_refused() -> None:
+def test_no_confidence_at_all_is_said_and_not_judged() -> None:
+    """What nobody stated is no overconfidence, though every record counts as a claim of certainty."""
+    found = summarize(model("m", "answer", [None] * 40, [1, 0] * 20), RULES, n_boot=100)
+    assert found.verdict.label == "inconclusive"
+    assert found.verdict.headline.startswith("No confidence stated: none of 40 records")
+    assert "right 50% of the time" in found.verdict.headline
+    assert found.status_counts == {"missing": 40}
+    assert found.metric("mean_confidence").value == pytest.approx(0.99)
+    assert found.metric("mean_confidence").parsed is None
+
+
+def test_where_no_convention_scores_them_they_are_refused() -> None:
+    dropped = ModelRecords("m", "drop", ())
+    dropped.add(Predictions.from_arrays("answer", [None, None], [1, 0]), "f", 10)
     with pytest.raises(RecordError, match="none of 2 records states a confidence"):
-        summarize(model("m", "answer", [None, None], [1, 0]), RULES)
+        summarize(dropped, convention("paper_compat"))
 
 
 def test_the_verdict_says_what_the_stated_confidences_say_alone() -> None:

@@ -180,7 +180,7 @@ def summarize(
         RecordError: no record can be scored.
     """
     rows = records.rows()
-    if rows.confidence.size == 0 or not records.status_counts.get("ok"):
+    if rows.confidence.size == 0:
         raise RecordError(nothing_to_score(records), records.files[0] if records.files else None)
     event = records.kind == "event"
     top = rows.top_label() if event else rows
@@ -237,6 +237,8 @@ def _views(records: ModelRecords) -> list[_View]:
     event = records.kind == "event"
     partly = any(status not in ("ok", "refusal") for status in records.status_counts)
     rows, parsed = records.rows(), records.rows("parsed") if partly else None
+    partly = partly and parsed is not None and parsed.confidence.size > 0
+    parsed = parsed if partly else None
     top = [part.top_label() if event and part is not None else part for part in (rows, parsed)]
     claims = [n for n in AUDITED if not event or METRICS[n].event_reading == "top-label"]
     reading = "top-label" if event else "answer"

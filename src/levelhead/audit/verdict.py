@@ -27,7 +27,8 @@ def verdict(
 
     Overconfident or underconfident: the interval of mean confidence minus accuracy excludes 0.
     Miscalibrated: it does not, but the ECE is larger than chance explains (p < 0.05).
-    Calibrated: neither, and the ECE's whole interval lies below `SMALL_ECE`. Otherwise inconclusive.
+    Calibrated: neither, and the ECE's whole interval lies below `SMALL_ECE`. Otherwise inconclusive,
+    as it is where no record states a confidence.
 
     Args:
         metrics: rows by name; needs `ece`, `overconfidence`, `mean_confidence`, `accuracy`.
@@ -39,6 +40,16 @@ def verdict(
     Returns:
         The label, the headline and supporting sentences.
     """
+    if n and asserted >= n:
+        return Verdict(
+            "inconclusive",
+            f"No confidence stated: none of {n:,} records has one that can be read, so there is no "
+            f"calibration to judge; it is right {percent(metrics['accuracy'].value)} of the time",
+            (
+                "The numbers below count every record as a claim of certainty. Where the model does "
+                "state a confidence, name its column or format (--confidence, --elicitation, --pattern).",
+            ),
+        )
     ece, gap = metrics["ece"], metrics["overconfidence"]
     says, right = metrics["mean_confidence"].value, metrics["accuracy"].value
     label = _label(ece, gap, null, n)
