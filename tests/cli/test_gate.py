@@ -139,3 +139,11 @@ def test_a_closed_pipe_does_not_change_the_verdict(base: Path, tmp_path: Path) -
     process.stderr.close()
     assert process.wait() == 0, error
     assert b"Traceback" not in error
+
+
+def test_the_gate_never_writes_over_what_it_reads(base: Path) -> None:
+    before = base.read_bytes()
+    done = gate("--baseline", base, "--candidate", base, "--json", base)
+    assert done.returncode == 2
+    assert "this one is an input" in done.stderr
+    assert base.read_bytes() == before

@@ -149,7 +149,7 @@ class ModelRecords:
         self.missing: Missing = missing
         self.files: list[str] = []
         self.kind: Literal["answer", "event"] = "answer"
-        self.n_records = self.n_unlabelled = self.n_refusals = self.n_scored = 0
+        self.n_records = self.n_unlabelled = self.n_refusals = 0
         self.refused_weight = 0.0
         self.status_counts: dict[str, int] = {}
         self.provenance_counts: dict[str, int] = {}

@@ -184,7 +184,7 @@ def summarize(
         raise RecordError(nothing_to_score(records), records.files[0] if records.files else None)
     event = records.kind == "event"
     top = rows.top_label() if event else rows
-    n_scored = _n_scored(records, convention)
+    n_scored = int(rows.confidence.size) if records.tally is None else records.tally.n
     metrics = _metric_rows(records, convention, n_boot=n_boot, level=level, seed=seed)
     by_name = {row.name: row for row in metrics}
     null = _null(rows, convention, by_name["ece"].value, n_boot=n_boot, seed=seed)
@@ -427,13 +427,6 @@ def _sensitivity(records: ModelRecords, rows: Rows) -> list[SensitivityRow]:
                 )
                 out.append(SensitivityRow(n_bins, bins, closed, float(value)))
     return out
-
-
-def _n_scored(records: ModelRecords, convention: Convention) -> int:
-    if not records.streamed:
-        return int(records.rows().confidence.size)
-    tally = records.tally
-    return 0 if tally is None else int(tally.n)
 
 
 def _finite(value: float | FloatArray) -> float | None:

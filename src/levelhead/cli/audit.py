@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import click
 
 from levelhead.audit.collect import ModelRecords, collect
-from levelhead.audit.convention import Convention, convention
+from levelhead.audit.convention import Convention
+from levelhead.audit.convention import convention as named
 from levelhead.audit.result import AuditResult
 from levelhead.audit.summary import audit as run_audit
 from levelhead.audit.write import check_writable, json_text, write_text
@@ -19,7 +19,7 @@ from levelhead.cli._reading import read_options, reading_options, resampling_opt
 from levelhead.errors import InvalidInputError, RecordError
 from levelhead.readers import ReadLog, ReadOptions, resolve
 
-__all__ = ["audit", "audit_files", "gather_one", "with_convention"]
+__all__ = ["audit", "audit_files", "check_targets", "emit", "gather_one", "write_outputs"]
 
 EPILOG = """\b
 Examples:
@@ -73,13 +73,12 @@ def audit(
     verifiers, uqlm and OpenAI-compatible servers are recognized by themselves.
     """
     to_stdout = json_path is not None and str(json_path) == "-"
-    options = read_options(by=by, **given)
+    options = read_options(by=by, convention=convention, **given)
     check_targets((report, None if to_stdout else json_path), (*files, *baseline))
     with Progress(enabled=not quiet and not to_stdout) as progress:
         result = audit_files(
             files,
             options,
-            convention_name=convention,
             baseline=baseline,
             n_boot=n_boot,
             level=level,
@@ -96,7 +95,6 @@ def audit_files(
     files: tuple[str, ...],
     options: ReadOptions,
     *,
-    convention_name: str,
     baseline: tuple[str, ...] = (),
     n_boot: int = 1000,
     level: float = 0.95,
@@ -104,9 +102,7 @@ def audit_files(
     progress: Progress,
 ) -> AuditResult:
     """Everything between the arguments and the result, for any command that audits files."""
-    rules = convention(convention_name)
-    log = ReadLog()
-    options = with_convention(options, rules)
+    rules, log = named(options.convention), ReadLog()
     models = list(gather(files, options, log, rules, progress).values())
     base = gather_one(baseline, options, log, rules, progress) if baseline else None
     return run_audit(
@@ -128,10 +124,9 @@ def gather(
     log: ReadLog,
     rules: Convention,
     progress: Progress,
-    name: str | None = None,
 ) -> dict[str, ModelRecords]:
     """The records of every model in the files."""
-    sources = resolve(files, name=name, log=log)
+    sources = resolve(files, log=log)
     progress.reading(sources)
     return collect(sources, options, log, missing=rules.missing, on_block=progress.advance)
 
@@ -167,19 +162,19 @@ def check_targets(targets: tuple[Path | None, ...], inputs: tuple[str, ...]) -> 
         check_writable(target)
 
 
+def emit(path: Path, text: str) -> None:
+    """Text to a file, or to standard output where the path is a dash."""
+    if str(path) == "-":
+        click.echo(text, nl=False)
+    else:
+        write_text(path, text)
+
+
 def write_outputs(result: AuditResult, report: Path | None, json_path: Path | None) -> None:
     """Write what was asked for; nothing is half-written."""
     if json_path is not None:
-        if str(json_path) == "-":
-            click.echo(json_text(result))
-        else:
-            write_text(json_path, json_text(result))
+        emit(json_path, json_text(result))
     if report is not None:
         from levelhead.audit.report import write_report
 
         write_report(result, report)
-
-
-def with_convention(options: ReadOptions, rules: Convention) -> ReadOptions:
-    """The options with the convention's rules for reading."""
-    return dataclasses.replace(options, convention=rules.name)

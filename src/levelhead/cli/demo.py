@@ -55,7 +55,6 @@ def demo(out: Path, seed: int) -> None:
         result = audit_files(
             (str(paths["naive_bayes"]),),
             ReadOptions(by=("digit",)),
-            convention_name="levelhead",
             baseline=(str(paths["logistic"]),),
             seed=seed,
             progress=progress,

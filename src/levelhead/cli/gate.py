@@ -12,12 +12,12 @@ import click
 
 from levelhead.audit.compare import compare
 from levelhead.audit.convention import convention as named
-from levelhead.audit.gate import CRITERIA, check_gate
+from levelhead.audit.gate import CRITERIA, GateLine, check_gate
 from levelhead.audit.result import Comparison
 from levelhead.audit.verdict import TOO_FEW
 from levelhead.cli._console import Progress, still_open
 from levelhead.cli._reading import read_options, reading_options, resampling_options
-from levelhead.cli.audit import gather_one, with_convention
+from levelhead.cli.audit import check_targets, emit, gather_one
 from levelhead.errors import InvalidInputError
 from levelhead.readers import ReadLog
 
@@ -90,7 +90,8 @@ def gate(
     limits = {name: limit for name, limit in limits.items() if limit is not None} or DEFAULT_LIMITS
     to_stdout = json_path is not None and str(json_path) == "-"
     rules, log = named(convention), ReadLog()
-    options = with_convention(read_options(**given), rules)
+    options = read_options(convention=convention, **given)
+    check_targets((None if to_stdout else json_path,), (*baseline, *candidate))
     if not 0.0 <= max_missing <= 1.0:
         raise InvalidInputError(f"--max-missing: expected a share in [0, 1], got {max_missing}")
     with Progress(enabled=not to_stdout) as progress:
@@ -100,13 +101,14 @@ def gate(
     _check_missing(comparison, max_missing)
     lines = check_gate(comparison, limits)
     failed = any(line.failed for line in lines)
-    if json_path is not None:
-        _write_json(json_path, failed, lines, comparison.n_prompts)
-    if not to_stdout:
-        with still_open():
+    with still_open():
+        if json_path is not None:
+            emit(json_path, _json(failed, lines, comparison.n_prompts))
+        if not to_stdout:
             for line in lines:
                 click.echo(line.sentence)
             click.echo(_summary(comparison, failed))
+    if not to_stdout:
         for remark in (*log.warnings, *log.notes):
             click.echo(f"! {remark}", err=True)
     return 1 if failed else 0
@@ -138,19 +140,11 @@ def _summary(comparison: Comparison, failed: bool) -> str:
     return f"{verdict}: compared on {on}{left_out}{few}"
 
 
-def _write_json(path: Path, failed: bool, lines: list[Any], n_pairs: int) -> None:
-    from levelhead.audit.write import write_text
-
-    text = json.dumps(
-        {
-            "schema_version": "1",
-            "failed": failed,
-            "n_pairs": n_pairs,
-            "criteria": [dataclasses.asdict(line) for line in lines],
-        },
-        indent=2,
-    )
-    if str(path) == "-":
-        click.echo(text)
-    else:
-        write_text(path, text + "\n")
+def _json(failed: bool, lines: list[GateLine], n_pairs: int) -> str:
+    content = {
+        "schema_version": "1",
+        "failed": failed,
+        "n_pairs": n_pairs,
+        "criteria": [dataclasses.asdict(line) for line in lines],
+    }
+    return json.dumps(content, indent=2) + "\n"
