@@ -305,7 +305,7 @@ def test_the_users_style_neither_changes_the_charts_nor_is_changed(factory: Modu
     [
         ("levelhead.audit.charts", ["matplotlib.pyplot"]),
         ("levelhead.audit.result", ["matplotlib", "jinja2"]),
-        ("levelhead.audit.write", ["matplotlib", "jinja2"]),
+        ("levelhead._write", ["matplotlib", "jinja2"]),
         ("levelhead.audit.summary", ["matplotlib", "jinja2"]),
     ],
 )

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from levelhead.audit import charts, report
-from levelhead.audit.report import EXPLANATIONS, render_html, write_json, write_report
+from levelhead.audit.report import Picture, render_html, write_json, write_report
 from levelhead.audit.result import AuditResult, NullRow, Verdict
 from levelhead.errors import RecordError
 
@@ -153,11 +153,12 @@ def test_it_opens_with_the_verdict_in_words(factory: ModuleType, page: Page) -> 
     assert all(sentence in page.said for sentence in verdict.sentences)
 
 
-def test_every_audited_metric_is_explained(page: Page) -> None:
-    from levelhead.audit.summary import AUDITED
-
-    assert [name for name in AUDITED if name not in EXPLANATIONS] == []
-    assert EXPLANATIONS["ece"] in page.said
+def test_a_picture_from_outside_opens_it(factory: ModuleType) -> None:
+    picture = Picture('<svg role="img" aria-label="the point"></svg>', "GRPO <is> sure", "why & how")
+    html = render_html(factory.two_models(), opening=picture)
+    start = html.index('<svg role="img" aria-label="the point">')
+    assert start < html.index('class="verdicts ')
+    assert html.index("GRPO &lt;is&gt; sure") < start < html.index("why &amp; how")
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from levelhead._write import write_text
 from levelhead.audit import charts
-from levelhead.audit.result import AuditResult, MetricRow, ModelAudit
+from levelhead.audit.explanations import EXPLANATIONS
+from levelhead.audit.result import AuditResult, MetricRow, ModelAudit, json_text
 from levelhead.audit.verdict import percent
-from levelhead.audit.write import json_text, write_text
 from levelhead.records import ETA
 
-__all__ = ["EXPLANATIONS", "render_html", "write_json", "write_report"]
+__all__ = ["Picture", "render_html", "write_json", "write_report"]
 
 GROUPS = {
     "calibration": "Calibration",
@@ -47,82 +48,6 @@ VERDICTS = {
     "inconclusive": ("○", "plain"),
 }
 """Symbol and color role of each verdict; the words come with the verdict."""
-
-EXPLANATIONS = {
-    "ece": (
-        "Records are sorted into bins by stated confidence; in each bin the average confidence is "
-        "compared with the share that was right. This is the average distance. 0 is perfect; "
-        "chance alone makes it a little more than 0."
-    ),
-    "over_ece": "The part of the calibration error from bins that promise more than they keep.",
-    "under_ece": "The part of the calibration error from bins that keep more than they promise.",
-    "mce": "The distance in the worst bin. It is noisy where that bin is small.",
-    "smooth_ece": (
-        "A calibration error without bins: neighboring confidences are averaged smoothly, so it "
-        "does not jump when a bin edge moves."
-    ),
-    "ks_error": (
-        "The largest running total of confidence minus correctness when records are sorted by "
-        "confidence. It needs no bins either."
-    ),
-    "mean_confidence": "What the model claims to be right about, on average.",
-    "accuracy": "The share of records that were right. A coin flip (50% on an event) counts half.",
-    "overconfidence": (
-        "Average confidence minus accuracy. Above 0 it claims too much, below 0 too little. "
-        "Errors in both directions cancel here, and do not in the calibration error."
-    ),
-    "confidence_on_errors": (
-        "How sure it sounds when it is wrong. Lower is better, because the reader gets a warning."
-    ),
-    "errors_at_90": "Of all errors, the share stated with a confidence of 90% or more.",
-    "errors_at_99": "Of all errors, the share stated with a confidence of 99% or more.",
-    "confident_error_rate": "Of all records, the share that is wrong and stated at 90% or more.",
-    "brier": (
-        "The mean squared distance between confidence and what happened. It rewards knowing which "
-        "records are right as well as honest confidence. Always saying 50% scores 0.25."
-    ),
-    "brier_skill": (
-        "How much better the Brier score is than always stating the overall accuracy: 1 is "
-        "perfect, 0 is no better, below 0 is worse."
-    ),
-    "nll": (
-        "Mean negative logarithm of the probability given to what happened. It punishes confident "
-        "errors hard; confidences are limited to 1%–99% first, so that one error cannot cost "
-        "infinity."
-    ),
-    "corp_miscalibration": (
-        "The part of the Brier score that the best monotone recalibration would remove."
-    ),
-    "corp_discrimination": (
-        "How much the confidences, once recalibrated, improve on always stating the overall rate."
-    ),
-    "auroc": (
-        "The chance that a right record was stated with more confidence than a wrong one. 0.5 is "
-        "no better than chance, 1 is perfect. It does not ask whether the level is honest."
-    ),
-    "aurc": (
-        "The error rate averaged over all shares of records that could be answered, most "
-        "confident first."
-    ),
-    "e_aurc": "The same, beyond what a perfect ordering with this accuracy would have.",
-    "accuracy_at_coverage_50": "Accuracy on the most confident half of the records.",
-    "accuracy_at_coverage": "Accuracy on the most confident 80% of the records.",
-    "accuracy_at_coverage_90": "Accuracy on the most confident 90% of the records.",
-    "coverage_at_risk": (
-        "The largest share of records that can be answered, most confident first, with at most 5% "
-        "of them wrong."
-    ),
-    "coverage_at_risk_10": "The same with at most 10% of them wrong.",
-    "trust": (
-        "The average gain of a person who acts on the confidence: a right answer is worth 1, a "
-        "wrong one costs more the higher the stakes, silence is worth 0. Averaged over stakes "
-        "from 50% up. 1 is perfect; below 0, never asking would have been better."
-    ),
-    "trust_at_0": "The same, averaged over all stakes: a cheap mistake counts too.",
-    "trust_at_75": "The same for stakes from 75% up.",
-    "trust_at_90": "The same for stakes from 90% up, where only near certainty should answer.",
-}
-"""What each metric means, for a reader who has never met it."""
 
 SENSITIVITY_ROWS = (
     ("width", "right", "equal width, right edge in"),
@@ -153,11 +78,27 @@ class Section:
     sensitivity: list[tuple[str, list[tuple[int, float | None, bool]]]]
 
 
-def render_html(result: AuditResult) -> str:
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture from outside of the audit to open the report with.
+
+    Attributes:
+        svg: an `<svg>` element, as `levelhead.audit.charts.to_svg` makes it; it is trusted.
+        title: what it shows, in one line.
+        caption: how to read it.
+    """
+
+    svg: str
+    title: str
+    caption: str
+
+
+def render_html(result: AuditResult, *, opening: Picture | None = None) -> str:
     """The report as one HTML document without scripts and without anything to load.
 
     Args:
         result: what the audit found.
+        opening: a picture to show before anything else.
 
     Returns:
         The document; the same result gives the same text.
@@ -172,6 +113,8 @@ def render_html(result: AuditResult) -> str:
     template = _environment().get_template("report.html.j2")
     return template.render(
         result=result,
+        opening=opening,
+        opening_svg=Markup(opening.svg if opening else ""),
         models=sections,
         risk_coverage=_chart(
             charts.risk_coverage_plot({n: m.risk_coverage for n, m in named.items()}),
@@ -201,17 +144,20 @@ def render_html(result: AuditResult) -> str:
     )
 
 
-def write_report(result: AuditResult, path: str | Path) -> None:
+def write_report(
+    result: AuditResult, path: str | Path, *, opening: Picture | None = None
+) -> None:
     """Write the report; the file appears whole or not at all.
 
     Args:
         result: what the audit found.
         path: where to; its folder must exist.
+        opening: a picture to show before anything else.
 
     Raises:
         RecordError: the folder does not exist or cannot be written to, or `path` is a folder.
     """
-    write_text(Path(path), render_html(result))
+    write_text(Path(path), render_html(result, opening=opening))
 
 
 def write_json(result: AuditResult, path: str | Path) -> None:

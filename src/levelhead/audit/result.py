@@ -6,6 +6,7 @@ Every number that does not exist is None here and `null` in the JSON: undefined 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "SliceRow",
     "TrustCurve",
     "Verdict",
+    "json_text",
     "to_json",
 ]
 
@@ -248,6 +250,18 @@ def to_json(result: AuditResult) -> dict[str, Any]:
         Nested dicts and lists of strings, numbers, booleans and None.
     """
     return _plain(dataclasses.asdict(result))
+
+
+def json_text(result: AuditResult) -> str:
+    """The result as JSON with sorted structure, two spaces, no NaN.
+
+    Args:
+        result: what the audit found.
+
+    Returns:
+        The text, ending in a newline.
+    """
+    return json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
+from levelhead._write import check_writable, write_text
 from levelhead.audit.collect import ModelRecords, collect
 from levelhead.audit.convention import Convention
 from levelhead.audit.convention import convention as named
-from levelhead.audit.result import AuditResult
+from levelhead.audit.result import AuditResult, json_text
 from levelhead.audit.summary import audit as run_audit
-from levelhead.audit.write import check_writable, json_text, write_text
 from levelhead.cli._console import Progress, show, still_open
 from levelhead.cli._reading import read_options, reading_options, resampling_options
 from levelhead.errors import InvalidInputError, RecordError

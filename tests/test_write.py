@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from levelhead.audit.write import write_text
+from levelhead._write import write_text
 from levelhead.errors import RecordError
 
 

@@ -1,0 +1,80 @@
+"""Writing files: a file is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from levelhead.errors import RecordError
+
+__all__ = ["check_writable", "replacing", "write_text"]
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path to write to inside the block; it takes the place of `path` where the block succeeds.
+
+    Args:
+        path: where the file shall be; its folder must exist.
+
+    Yields:
+        An empty file beside it, with the same suffix.
+
+    Raises:
+        RecordError: `path` is a folder, or its folder does not exist or cannot be written to.
+    """
+    path = Path(path)
+    check_writable(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix=path.suffix)
+    except OSError as error:
+        raise RecordError(f"cannot write here: {error.strerror}", str(path)) from error
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path` through a temporary file beside it and a rename.
+
+    Args:
+        path: where to; its folder must exist.
+        text: what; lone surrogates from broken inputs are written as escapes.
+
+    Raises:
+        RecordError: `path` is a folder, or its folder does not exist or cannot be written to.
+    """
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise before any work is done where a file cannot be written later.
+
+    Args:
+        path: where to.
+
+    Raises:
+        RecordError: it is a folder, or its folder does not exist or may not be written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise RecordError("expected a file to write, got a folder", str(path))
+    if not path.parent.is_dir():
+        raise RecordError("cannot write here: there is no such folder; make it first", str(path))
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise RecordError("cannot write here: no permission to write in the folder", str(path))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
