@@ -4,8 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 BENCH := .venv-bench/bin
 BENCH_STAMP := .venv-bench/.stamp
+PEERS := .venv-peers/bin
+PEERS_STAMP := .venv-peers/.stamp
 
-.PHONY: setup demo test check reproduce bench clean
+.PHONY: setup demo test check reproduce bench leaderboard test-peers clean
 
 setup: $(STAMP)
 
@@ -23,6 +25,14 @@ $(BENCH_STAMP): pyproject.toml constraints.txt
 	$(BENCH)/python -m pip install --quiet --editable '.[bench]' --constraint constraints.txt
 	touch $@
 
+# verl and TRL bring torch, ray and a hundred others: 2 GB that only the probe of them needs.
+$(PEERS_STAMP): pyproject.toml constraints.txt constraints-peers.txt
+	test -x $(PEERS)/python || $(PYTHON) -m venv .venv-peers
+	$(PEERS)/python -m pip install --quiet --upgrade pip
+	$(PEERS)/python -m pip install --quiet torch==2.13.0 --editable '.[verl,trl]' pytest \
+		--constraint constraints.txt --constraint constraints-peers.txt
+	touch $@
+
 demo: $(STAMP)
 	$(BIN)/levelhead demo
 
@@ -35,10 +45,18 @@ check: $(STAMP)
 	$(BIN)/pyright
 
 reproduce: $(STAMP)
+	$(BIN)/levelhead lab table2 --out levelhead-lab
 	$(BIN)/python benchmarks/interval_coverage.py --full
+
+# Where every estimator of verl and TRL, at the installed versions, and of ours drives a policy.
+leaderboard: $(PEERS_STAMP)
+	$(PEERS)/levelhead probe --leaderboard --out docs/leaderboard.md
+
+test-peers: $(PEERS_STAMP)
+	$(PEERS)/python -m pytest tests/adapters
 
 bench: $(BENCH_STAMP)
 	$(BENCH)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv .venv-bench levelhead-demo
+	rm -rf .venv .venv-bench .venv-peers levelhead-demo levelhead-lab levelhead-figures

@@ -1,0 +1,1 @@
+"""Other trainers' estimators, called in their own installed code."""
