@@ -1,41 +1,26 @@
-"""Contract checks: what every metric and every scoring rule must do, whoever wrote it.
-
-A contract is a consequence of a definition (a mean does not depend on the order of its samples),
-so it finds a large class of mistakes without knowing the right value. It cannot see a wrong scale:
-a metric also needs a value computed by hand.
-
-    >>> import numpy as np
-    >>> def mean_gap(confidence, correct):
-    ...     return float(np.mean(np.asarray(confidence) - correct))
-    >>> check_metric(mean_gap, low=-1.0, high=1.0)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    levelhead.testing.ContractError: mean_gap: expected it to take weights=..., got TypeError: ...
-"""
+"""Contract checks of metrics."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray, paired, vector
-from levelhead.errors import InvalidInputError, LevelheadError
+from levelhead._arrays import ArrayLike, FloatArray, paired
+from levelhead.errors import InvalidInputError
+from levelhead.testing._contract import (
+    TOLERANCE,
+    ContractError,
+    bad_pairs,
+    bad_weights,
+    name_of,
+    refuses,
+)
 
-__all__ = ["ContractError", "Sample", "check_metric", "check_scoring_rule", "samples"]
-
-TOLERANCE = 1e-9
-"""How far two ways to the same number may be apart; sums of a few hundred float64 stay inside."""
-
-OPTIMUM_MARGIN = 5e-4
-"""A prediction this close to the best one is not told apart from it."""
-
-
-class ContractError(LevelheadError, AssertionError):
-    """A function breaks a contract; the message names the function, the contract and a sample."""
+__all__ = ["Sample", "check_metric", "samples"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +89,6 @@ def samples(seed: int = 0) -> list[Sample]:
     return found
 
 
-# ---- metrics
-
 MetricFunction = Callable[..., float]
 
 
@@ -154,15 +137,15 @@ def check_metric(
     checks += [_whole_weights] if copies else []
     checks += [_constant_weight] if weights == "importance" or (copies and plug_in) else []
     checks += [_fractions] if copies and linear else []
-    label = name or _name_of(function)
+    label = name or name_of(function)
     tried = samples() if inputs is None else inputs
     cases = [_MetricCase(function, label, low, high, tolerance, sample) for sample in tried]
     for check in checks:
         for case in cases:
             check(case)
-    _refuses(function, label, _bad_pairs("correct"))
+    refuses(function, label, bad_pairs("correct"))
     if weights != "none":
-        _refuses(function, label, _bad_weights())
+        refuses(function, label, bad_weights())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,174 +262,3 @@ def _fractions(case: _MetricCase) -> None:
         split = case.value(np.tile(c, 2), right, np.concatenate([w * share, w * (1.0 - share)]))
         got = case.value(c, share, w)
         case.expect("a fraction of correctness is a split sample", split, got)
-
-
-# ---- scoring rules
-
-LossFunction = Callable[[ArrayLike, ArrayLike], FloatArray]
-
-
-def check_scoring_rule(
-    loss: LossFunction,
-    *,
-    proper: bool = True,
-    optimum: Callable[[FloatArray], FloatArray] | None = None,
-    flat: Sequence[tuple[float, float]] = (),
-    tolerance: float = TOLERANCE,
-    name: str | None = None,
-) -> None:
-    """Check that a scoring rule `(confidence, outcome) -> losses` keeps its contracts.
-
-    Each loss depends on its own prediction and outcome alone; a fractional outcome is an expected
-    one; the inputs are not written to; wrong inputs raise `InvalidInputError`; and over a grid of
-    true probabilities the expected loss has its only minimum at the truth, or where an improper
-    rule says.
-
-    Args:
-        loss: the rule, lower is better.
-        proper: whether the truth is the best prediction.
-        optimum: maps true probabilities (M,) to the best prediction (M,); needed where improper.
-        flat: closed intervals of true probabilities for which other predictions may be as good.
-        tolerance: how far apart, absolutely and relatively, two equal values may be.
-        name: what to call it in the message; the function's name unless given.
-
-    Raises:
-        ContractError: a contract is broken.
-        InvalidInputError: an improper rule comes without its optimum.
-
-    Example:
-        >>> from levelhead.scoring import brier_loss, linear_loss
-        >>> check_scoring_rule(brier_loss)
-        >>> check_scoring_rule(linear_loss)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-            ...
-        levelhead.testing.ContractError: linear_loss: expected the best prediction ...
-    """
-    if optimum is None:
-        if not proper:
-            raise InvalidInputError(
-                "optimum: expected a function, as the rule is improper, got None"
-            )
-        optimum = _identity
-    label = name or _name_of(loss)
-    _check_losses(loss, label, tolerance)
-    _refuses(loss, label, _bad_pairs(None))
-    truths = np.arange(1, 100) / 100.0
-    best = vector("optimum", optimum(truths))
-    gain = 0.0
-    for truth, target in zip(truths.tolist(), best.tolist(), strict=True):
-        strict = not any(low <= truth <= high for low, high in flat)
-        _check_optimum(loss, label, truth, target, strict)
-        at_truth, at_target = _expected(loss, truth, np.array([truth, target]))
-        gain = max(gain, float(at_truth - at_target))
-    if not proper and gain <= TOLERANCE:
-        raise ContractError(f"{label}: expected an improper rule, but the truth is always best")
-
-
-def _check_optimum(
-    loss: LossFunction, label: str, truth: float, target: float, strict: bool
-) -> None:
-    grid = np.union1d(np.linspace(0.0, 1.0, 1001), [target])
-    cost = _expected(loss, truth, grid)
-    (lowest,) = _expected(loss, truth, np.array([target]))
-    best = float(grid[cost.argmin()])
-    if cost.min() < lowest - TOLERANCE:
-        raise ContractError(
-            f"{label}: expected the best prediction for a truth of {truth:.6g} to be {target:.6g}, "
-            f"got {best:.6g}"
-        )
-    away = np.abs(grid - target) > OPTIMUM_MARGIN
-    rival = int(np.where(away, cost, np.inf).argmin())
-    if strict and cost[rival] <= lowest:
-        raise ContractError(
-            f"{label}: expected no prediction as good as {target:.6g} for a truth of {truth:.6g}, "
-            f"got {grid[rival]:.6g}"
-        )
-
-
-def _expected(loss: LossFunction, truth: float, predictions: FloatArray) -> FloatArray:
-    ones, zeros = np.ones_like(predictions), np.zeros_like(predictions)
-    return truth * loss(predictions, ones) + (1.0 - truth) * loss(predictions, zeros)
-
-
-def _check_losses(loss: LossFunction, label: str, tolerance: float) -> None:
-    draw = np.random.default_rng(0)
-    q = np.concatenate([np.arange(1, 100) / 100.0, draw.uniform(0.01, 0.99, 50)])
-    y = np.where(draw.uniform(size=q.size) < q, 1.0, 0.0)
-    given = q.copy(), y.copy()
-    whole = loss(*given)
-    if not (np.array_equal(given[0], q) and np.array_equal(given[1], y)):
-        raise ContractError(f"{label}: the inputs are not written to: one of them has changed")
-    got = f"{type(whole).__name__} of {np.asarray(whole).dtype}, shape {np.shape(whole)}"
-    if got != f"ndarray of float64, shape {q.shape}":
-        raise ContractError(f"{label}: expected {q.size} float64 losses, got {got}")
-    ends = loss(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.0, 1.0, 0.0, 1.0]))
-    every = np.concatenate([whole, ends])
-    if np.isnan(every).any() or (every == -np.inf).any():
-        raise ContractError(f"{label}: expected losses that are numbers or +inf, got NaN or -inf")
-    alone = np.concatenate([loss(q[i : i + 1], y[i : i + 1]) for i in range(q.size)])
-    if not np.allclose(alone, whole, rtol=tolerance, atol=tolerance):
-        raise ContractError(f"{label}: expected each loss to depend on its own prediction alone")
-    share = draw.uniform(size=q.size)
-    mixed = share * loss(q, np.ones_like(q)) + (1.0 - share) * loss(q, np.zeros_like(q))
-    if not np.allclose(loss(q, share), mixed, rtol=tolerance, atol=tolerance):
-        raise ContractError(f"{label}: expected a fractional outcome to be an expected outcome")
-
-
-# ---- both
-
-Refusal = tuple[str, str | None, tuple[ArrayLike, ...], dict[str, ArrayLike]]
-
-
-def _bad_pairs(label: str | None) -> Iterator[Refusal]:
-    """Wrong inputs: what is wrong, the argument to be named (if known), and the arguments."""
-    good, y = [0.2, 0.7, 0.7], [0, 1, 0]
-    first = "confidence"
-    bad = {"NaN": math.nan, "infinity": math.inf, "a percentage": 87.0, "a negative value": -0.1}
-    for what, value in bad.items():
-        yield f"{what} in confidence", first, ([0.2, value, 0.7], y), {}
-        yield f"{what} in correct", label, (good, [0, value, 1]), {}
-    yield "no samples", first, ([], []), {}
-    yield "lengths that differ", label, (good, [0, 1]), {}
-    yield "lengths that differ", label, (good, [1]), {}
-    yield "two dimensions", first, ([good, good], [y, y]), {}
-    yield "a text", first, (["high", "low", "low"], y), {}
-
-
-def _bad_weights() -> Iterator[Refusal]:
-    good, y = [0.2, 0.7, 0.7], [0, 1, 0]
-    for what, weights in {
-        "a negative weight": [1, -1, 1],
-        "a NaN weight": [1, math.nan, 1],
-        "an infinite weight": [1, math.inf, 1],
-        "weights of another length": [1, 1],
-        "weights that are all 0": [0, 0, 0],
-    }.items():
-        yield what, "weights", (good, y), {"weights": weights}
-
-
-def _refuses(function: Callable[..., object], label: str, inputs: Iterable[Refusal]) -> None:
-    for what, argument, positional, named in inputs:
-        try:
-            got = function(*positional, **named)
-        except InvalidInputError as error:
-            if argument is not None and argument not in str(error):
-                raise ContractError(
-                    f"{label}: expected the error about {what} to name {argument}, got: {error}"
-                ) from error
-            continue
-        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-            kind = type(error).__name__
-            raise ContractError(
-                f"{label}: expected InvalidInputError for {what}, got {kind}: {error}"
-            ) from error
-        raise ContractError(f"{label}: expected InvalidInputError for {what}, got {got!r}")
-
-
-def _identity(p: FloatArray) -> FloatArray:
-    return p
-
-
-def _name_of(function: Callable[..., object]) -> str:
-    inner = getattr(function, "func", function)  # functools.partial has no name of its own
-    return str(getattr(inner, "__name__", inner))
