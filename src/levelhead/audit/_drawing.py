@@ -15,21 +15,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from levelhead import _palette
 from levelhead.audit.verdict import percent
 
 PALETTE = {
-    "ink": "#1c1d21",
-    "muted": "#5c616b",
-    "rule": "#dcd8cf",
-    "over": "#b5420f",
-    "under": "#1d609f",
-    "bar": "#b4bac4",
-    "series-1": "#2c3a52",
-    "series-2": "#09756a",
-    "series-3": "#7b3fb3",
-    "series-4": "#846100",
-    "series-5": "#b22f6b",
-    "series-6": "#4b7a12",
+    "ink": _palette.INK,
+    "muted": _palette.MUTED,
+    "rule": _palette.RULE,
+    "over": _palette.OVER,
+    "under": _palette.UNDER,
+    "bar": _palette.BAR,
+    "shade": _palette.SHADE,
+    "series-1": _palette.SLATE,
+    "series-2": _palette.TEAL,
+    "series-3": _palette.VIOLET,
+    "series-4": _palette.YELLOW,
+    "series-5": _palette.ROSE,
+    "series-6": _palette.OLIVE,
 }
 """Role to color on a light page; `to_svg` writes each as `var(--role, color)`."""
 
