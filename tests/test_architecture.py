@@ -20,13 +20,14 @@ PACKAGE = ROOT / "src" / "levelhead"
 TESTS = ROOT / "tests"
 
 ROWS: dict[str, float] = {
-    **dict.fromkeys(("errors", "_arrays", "_optional", "_registry"), 0),
+    **dict.fromkeys(("errors", "_arrays", "_optional", "_palette", "_registry", "_write"), 0),
     **dict.fromkeys(("elicitation", "records", "readers"), 0),
     **dict.fromkeys(("scoring", "rewards", "advantages", "ranking", "metrics", "calibrators"), 1),
     "losses": 1.5,
     "tasks": 2,
     **dict.fromkeys(("lab", "train", "audit", "diagnose", "guard"), 3),
-    **dict.fromkeys(("testing", "probe", "adapters"), 4),
+    "adapters": 3.5,
+    **dict.fromkeys(("testing", "probe"), 4),
     **dict.fromkeys(("cli", "__main__"), 5),
 }
 """The row of each module or folder directly below the package; a new one must be entered here."""
@@ -36,7 +37,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "pyarrow": ("records", "readers", "tasks", "lab", "train", "audit", "diagnose", "guard", "cli"),
     "zstandard": ("readers",),
     "scipy": ("calibrators", "ranking", "lab", "audit", "diagnose", "guard"),
-    "matplotlib": ("lab", "audit", "diagnose"),
+    "matplotlib": ("lab", "audit", "diagnose", "probe"),
     "jinja2": ("audit",),
     "markupsafe": ("audit",),  # comes with jinja2
     "click": ("cli",),
@@ -49,7 +50,11 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "torch": ("readers.lm_polygraph",),
-    "sklearn": ("cli.demo",),
+    "verl": ("adapters.verl",),
+    "trl": ("adapters.trl",),
+    "transformers": ("adapters.trl",),
+    "datasets": ("adapters.trl",),
+    "tokenizers": ("adapters.trl",),
 }
 """Who else may, but through `optional_import` only."""
 
@@ -67,6 +72,7 @@ CROSS_CUTTING = {
     "test_architecture.py",
     "test_imports.py",
     "test_docstrings.py",
+    "test_examples.py",
     "test_signatures.py",
     "metrics/test_published.py",
     "audit/test_report_browser.py",
@@ -467,7 +473,7 @@ PLANTED: list[tuple[Rule, dict[str, str], list[str]]] = [
             "readers/lm_polygraph.py": "x = optional_import('torch', 'reading', 'polygraph')\n",
             "train/a.py": "import transformers\n",
             "audit/a.py": "import matplotlib.pyplot\nimport json\n",
-            "cli/demo.py": "x = optional_import('sklearn.svm', 'the demo', 'demo')\n",
+            "adapters/verl.py": "x = optional_import('verl.trainer', 'the probe', 'verl')\n",
         },
         [],
     ),

@@ -4,7 +4,8 @@ Read from the syntax trees. A summary line; then the sections Args, Returns, Rai
 Properties, Reference, Example, in this order, each at most once. Args names every parameter; every
 field of a class is in its docstring or has a comment beside it; Raises is there where the body
 raises; Example, whose text the doctest collection runs, is there for what computes a number, and
-Reference for what takes a confidence. Files that begin with an underscore are not public.
+Reference for what takes a confidence. A file that begins with an underscore has
+public what its folder's `__init__` lists.
 """
 
 from __future__ import annotations
@@ -37,13 +38,18 @@ DOCUMENTED = (
     "elicitation",
     "readers",
     "scoring",
+    "rewards",
+    "advantages",
     "metrics",
     "audit",
+    "lab",
+    "adapters",
     "testing",
+    "probe",
 )
-FUNCTIONS_ONLY = ("audit",)
-EXAMPLES = ("metrics", "scoring", "elicitation")
-REFERENCES = {"metrics": ("float",), "scoring": ("FloatArray",)}
+FUNCTIONS_ONLY = ("audit", "lab", "adapters", "probe")
+EXAMPLES = ("metrics", "scoring", "rewards", "advantages", "elicitation")
+REFERENCES = {"metrics": ("float",), "scoring": ("FloatArray",), "rewards": ("FloatArray",)}
 """Where functions that take a confidence and return this must say where they come from."""
 
 
@@ -61,19 +67,24 @@ def exported(tree: ast.Module) -> set[str]:
 def public(path: Path, tree: ast.Module, package: Path) -> Iterator[Public]:
     """Functions and classes that `__all__` names and the file defines, and their public methods.
 
-    Where a folder's `__init__` lists names, the others in the folder's files are internal.
+    Where a folder's `__init__` lists names, the others in the folder's files are internal; in a file
+    that begins with an underscore everything is, except what the `__init__` lists.
     """
     names = exported(tree)
     folder = path.with_name("__init__.py")
+    listed: set[str] = set()
     if folder.exists() and folder.parent != package:
-        names &= exported(ast.parse(folder.read_text(encoding="utf-8"))) or names
+        listed = exported(ast.parse(folder.read_text(encoding="utf-8")))
+    names &= listed or (set() if path.stem.startswith("_") else names)
     for node in tree.body:
         if isinstance(node, Public) and node.name in names:
             yield node
             if isinstance(node, ast.ClassDef):
                 for inner in node.body:
                     if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
-                        yield inner
+                        setter = any(ast.unparse(d).endswith(".setter") for d in inner.decorator_list)
+                        if not setter:  # the property has the docstring
+                            yield inner
 
 
 def sections(text: str) -> list[tuple[str, str]]:
@@ -169,7 +180,7 @@ def check(package: Path, places: tuple[str, ...] = DOCUMENTED) -> tuple[int, lis
     count, found = 0, []
     for path in sorted(package.rglob("*.py")):
         module = ".".join(path.relative_to(package).with_suffix("").parts)
-        if module.partition(".")[0] not in places or path.stem.startswith("_"):
+        if module.partition(".")[0] not in places or path.name == "__init__.py":
             continue
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)

@@ -15,7 +15,21 @@ from types import ModuleType
 __version__ = "0.1.0.dev0"
 
 _SUBMODULES = frozenset(
-    {"audit", "elicitation", "errors", "metrics", "readers", "records", "scoring", "testing"}
+    {
+        "adapters",
+        "advantages",
+        "audit",
+        "elicitation",
+        "errors",
+        "lab",
+        "metrics",
+        "probe",
+        "readers",
+        "records",
+        "rewards",
+        "scoring",
+        "testing",
+    }
 )
 
 __all__ = ["__version__"]

@@ -1,35 +1,35 @@
-"""`levelhead demo`: real predictions of real classifiers, audited."""
+"""`levelhead demo`: policies trained on the spot, audited, with the picture on top."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from levelhead.cli import cli
-from levelhead.cli.demo import train_and_predict
-
-pytest.importorskip("sklearn")
 
 
-def test_the_demo_finds_naive_bayes_overconfident(tmp_path: Path) -> None:
+def test_the_demo_shows_grpo_overconfident_and_the_others_not(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     done = CliRunner().invoke(cli, ["demo", "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert str(out / "report.html").replace("\n", "") in done.output.replace("\n", "")
     audit = json.loads((out / "audit.json").read_text())
-    bayes = next(m for m in audit["models"] if m["name"] == "naive_bayes")
-    assert bayes["verdict"]["label"] == "overconfident"
-    assert audit["comparisons"][0]["sentence"].startswith("naive_bayes is worse calibrated")
-    assert bayes["confident_errors"][0]["text"].count("\n") == 7
-    assert (out / "report.html").stat().st_size > 20_000
-
-
-def test_both_models_see_the_same_held_out_images() -> None:
-    predictions = train_and_predict(0)
-    a, b = predictions["naive_bayes"], predictions["logistic"]
-    assert a.prompt_id.to_pylist() == b.prompt_id.to_pylist()
-    assert len(a) == 899
-    assert a.label.mean() < b.label.mean()
+    models = {model["name"]: model for model in audit["models"]}
+    assert models["grpo"]["verdict"]["label"] == "overconfident"
+    ece = {
+        name: next(row["value"] for row in model["metrics"] if row["name"] == "ece")
+        for name, model in models.items()
+    }
+    # Every question predicted as 0.01 or 0.99 by the side of 1/2 it is on has ECE 0.2386.
+    assert abs(ece["grpo"] - 0.2386) < 0.02
+    assert max(value for name, value in ece.items() if name != "grpo") < 0.03
+    sentences = [c["sentence"] for c in audit["comparisons"]]
+    assert any(s.startswith("grpo is worse calibrated than rloo") for s in sentences)
+    html = (out / "report.html").read_text()
+    assert html.index("dividing by the group") < html.index('class="verdicts ')
+    assert (out / "figure1.png").stat().st_size > 20_000
+    assert {p.name for p in out.glob("*.parquet")} == {
+        "grpo.parquet", "grpo_no_std.parquet", "rloo.parquet", "ppo.parquet",
+    }  # fmt: skip

@@ -71,7 +71,8 @@ def test_adamw_equals_the_loop(decay: float) -> None:
 def test_adamw_leaves_its_arguments_alone() -> None:
     x, gradient = np.ones(3), np.full(3, 2.0)
     AdamW((3,), lr=0.1).step(x, gradient)
-    assert (x == 1.0).all() and (gradient == 2.0).all()
+    assert (x == 1.0).all()
+    assert (gradient == 2.0).all()
 
 
 def test_single_precision_stays_single() -> None:

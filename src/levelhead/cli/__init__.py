@@ -21,7 +21,12 @@ COMMANDS = {
         "levelhead.cli.gate:gate",
         "Fail (exit 1) when a candidate is worse than its baseline.",
     ),
-    "demo": ("levelhead.cli.demo:demo", "Train a small classifier, audit it, and write a report."),
+    "probe": (
+        "levelhead.cli.probe:probe",
+        "Where does an advantage estimator drive a policy? Yours, TRL's, verl's.",
+    ),
+    "lab": ("levelhead.cli.lab:lab", "Experiments on a world whose truth is known."),
+    "demo": ("levelhead.cli.demo:demo", "Train small policies, audit them, and write a report."),
 }
 
 

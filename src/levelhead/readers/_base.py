@@ -63,7 +63,12 @@ class ReadOptions:
 
 @dataclasses.dataclass
 class ReadLog:
-    """What the readers decided and what they found odd, each said once, in order."""
+    """What the readers decided and what they found odd, each said once, in order.
+
+    Attributes:
+        notes: decisions, such as a column or a format that was recognized.
+        warnings: what was odd in the data.
+    """
 
     notes: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
