@@ -25,8 +25,13 @@ class EmaStd:
 
     A_i = (r_i - mean_g r) / (s_g + eps), and only then s_g <- decay s_g + (1 - decay) std_g r
 
-    The scale s_g is a running mean over the *earlier* visits of the prompt, so the outcome at hand does
-    not enter it and the gradient is only rescaled. The first visit has no past: s_g is `initial`.
+    The scale s_g is a running mean over the *earlier* visits of the prompt, so an outcome that is drawn
+    anew at every visit does not enter it, and the gradient is only rescaled. The first visit has no
+    past: s_g is `initial`.
+
+    Where a prompt keeps its outcome from visit to visit, as in several epochs over one data set, its
+    past holds that outcome, and the scale is biased as the group's own is. Give all prompts of a kind
+    one group id there, or take `batch_std`.
 
     A visit updates s_g only where it has a spread: at least two rewards that count, not equal up to a
     float32's rounding. Else a policy that rarely varies would bring s_g to 0, and the next reward that
@@ -43,8 +48,8 @@ class EmaStd:
 
     Edge cases: groups with fewer than two rewards that count and constant groups get 0, as does what
         cannot be scored.
-    Properties: per group and its history; centered; proportional, prompt by prompt; not to be shared
-        between runs. Pickles; `state` can be saved and restored.
+    Properties: per group and its history; centered; proportional, prompt by prompt, where
+        outcomes are drawn anew; not to be shared between runs. Pickles; `state` can be saved and restored.
     Reference: this package; the condition that the scale must not depend on the realized outcome
         follows from Bereket and Leskovec 2025 (arXiv:2508.11800).
 

@@ -144,9 +144,7 @@ def render_html(result: AuditResult, *, opening: Picture | None = None) -> str:
     )
 
 
-def write_report(
-    result: AuditResult, path: str | Path, *, opening: Picture | None = None
-) -> None:
+def write_report(result: AuditResult, path: str | Path, *, opening: Picture | None = None) -> None:
     """Write the report; the file appears whole or not at all.
 
     Args:
