@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from levelhead.errors import RecordError
@@ -14,7 +14,7 @@ __all__ = ["check_writable", "replacing", "write_text"]
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path) -> Generator[Path]:
     """A path to write to inside the block; it takes the place of `path` where the block succeeds.
 
     Args:

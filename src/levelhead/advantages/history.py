@@ -49,7 +49,8 @@ class EmaStd:
     Edge cases: groups with fewer than two rewards that count and constant groups get 0, as does what
         cannot be scored.
     Properties: per group and its history; centered; proportional, prompt by prompt, where
-        outcomes are drawn anew; not to be shared between runs. Pickles; `state` can be saved and restored.
+        outcomes are drawn anew; not to be shared between runs. Pickles; `state` can be saved and
+        restored.
     Reference: this package; the condition that the scale must not depend on the realized outcome
         follows from Bereket and Leskovec 2025 (arXiv:2508.11800).
 
