@@ -450,11 +450,11 @@ def _weight_bound(name: str, loss: Loss) -> float:
 
 def _too_heavy(name: str, loss: Loss, weight: float, limit: float) -> InvalidInputError:
     """The error for a weight past its bound, with what it would make the best thing to say."""
-    fine, even = np.geomspace(1e-9, 0.01, 300).tolist(), np.linspace(0.0, 1.0, VALUE_GRID).tolist()
-    p = vector("p", sorted([*fine, *even]))
+    p = np.union1d(np.geomspace(1e-9, 0.01, 300), np.linspace(0.0, 1.0, VALUE_GRID))
     value = p - weight * _expected(p, loss(p, np.ones_like(p)), loss(p, np.zeros_like(p)))
     worst = int(value.argmin())
-    until = float(np.interp(value[0], value[worst:], p[worst:]))  # V is convex: it rises from here
+    rising = vector("until", np.interp(value[:1], value[worst:], p[worst:]))  # as V is convex
+    until = float(rising[0])
     return InvalidInputError(
         f"weight: expected at most {limit:.4g} for the rule {name}, got {weight:.6g}; a surely wrong "
         f"answer with confidence 0 would be worth {value[0]:.3g}, more than any honest answer whose "
