@@ -3,7 +3,7 @@
     python examples/02_probe_your_estimator.py
 
 Expected: `centered` is calibrated, `per_group_scale` is overconfident, and the policy of `winner_only`
-is a lottery, whose samples are extreme although their mean is right. About ten seconds on one core.
+is a lottery, whose samples are extreme although their mean is right. About a second on one core.
 """
 
 from __future__ import annotations

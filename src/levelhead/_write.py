@@ -17,6 +17,9 @@ __all__ = ["check_writable", "replacing", "write_text"]
 def replacing(path: str | Path) -> Generator[Path]:
     """A path to write to inside the block; it takes the place of `path` where the block succeeds.
 
+    A link is followed and stays a link; a file that is there keeps its permissions; what is there and
+    is no file (a device, a pipe) is written to as it is.
+
     Args:
         path: where the file shall be; its folder must exist.
 
@@ -28,6 +31,11 @@ def replacing(path: str | Path) -> Generator[Path]:
     """
     path = Path(path)
     check_writable(path)
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix=path.suffix)
     except OSError as error:
@@ -35,7 +43,7 @@ def replacing(path: str | Path) -> Generator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

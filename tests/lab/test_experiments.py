@@ -68,6 +68,8 @@ def test_unknown_tables_are_named() -> None:
         InvalidInputError, match="expected one of clipped, ours, published, got 'publshed'"
     ):
         rows(["publshed"])
+    with pytest.raises(InvalidInputError, match="tables: expected some of published"):
+        rows([])
 
 
 def test_a_policy_of_point_masses_is_judged_by_hand() -> None:

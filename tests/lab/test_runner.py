@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from levelhead import __version__
 from levelhead.lab import runner
 from levelhead.lab.runner import train_all
 from levelhead.lab.simulate import Run, simulate
@@ -109,3 +110,52 @@ def test_another_world_is_another_run(world: World, tmp_path: Path) -> None:
     (alone,) = simulate(other, [run])
     np.testing.assert_array_equal(found, alone.policy)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_random_bytes_in_a_kept_run_never_crash_and_are_never_used(
+    world: World, tmp_path: Path
+) -> None:
+    run = RUNS[0]
+    good = train_all(world, [run], tmp_path)[run]
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        at, value = rng.integers(len(whole)), rng.integers(256)
+        path.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+        found = runner._load(path, world, run)
+        if found is not None:  # a byte that does not matter, as a date in the archive
+            np.testing.assert_array_equal(found, good)
+
+
+@pytest.mark.parametrize("wrong", ["negative", "sum", "complex", "nan", "array"])
+def test_a_kept_run_must_be_a_policy(world: World, tmp_path: Path, wrong: str) -> None:
+    run = RUNS[0]
+    policy = train_all(world, [run], tmp_path)[run]
+    (path,) = tmp_path.iterdir()
+    bad = {
+        "negative": np.hstack([policy[:, :1] - 1.0, policy[:, 1:2] + 1.0, policy[:, 2:]]),
+        "sum": policy * 7.0,
+        "complex": policy + 0j,
+        "nan": np.where(policy == policy.max(), np.nan, policy),
+        "array": policy,
+    }[wrong]
+    with path.open("wb") as file:
+        if wrong == "array":
+            np.save(file, bad)
+        else:
+            np.savez(file, policy=bad, settings=np.array(runner._settings(world, run)))
+    assert runner._load(path, world, run) is None
+
+
+def test_every_setting_is_in_the_key(world: World) -> None:
+    run = RUNS[0]
+    texts = {
+        runner._settings(world, run),
+        runner._settings(dataclasses.replace(world, outcomes="independent"), run),
+        runner._settings(dataclasses.replace(world, rates=world.rates / 2), run),
+        runner._settings(dataclasses.replace(world, category=world.category[::-1].copy()), run),
+        runner._settings(world, dataclasses.replace(run, clip=0.2)),
+    }
+    assert len(texts) == 5
+    assert __version__ in runner._settings(world, run)

@@ -139,25 +139,30 @@ def _row_count(files: Sequence[Path]) -> int | None:
         return None  # the reader will say what is wrong with the file
 
 
-def show(result: AuditResult, report: Path | None = None) -> None:
-    """Print the summary: verdicts, the table of metrics, comparisons, slices, warnings."""
+def show(result: AuditResult, report: Path | None = None, *, brief: bool = False) -> None:
+    """Print the summary: verdicts, the table of metrics, comparisons, slices, warnings.
+
+    Brief, it is the verdicts' first sentences, the table, and the comparisons in words.
+    """
     out = console()
     for model in result.models:
         out.print(Text(_clean(_heading(model)), style="bold"))
         out.print(Text(model.verdict.headline, style=COLORS[model.verdict.label]))
-        for sentence in model.verdict.sentences:
+        for sentence in () if brief else model.verdict.sentences:
             out.print(Text(sentence))
         out.print()
     out.print(_metrics_table(result))
     for comparison in result.comparisons:
         out.print()
         out.print(Text(_clean(comparison.sentence), style="bold"))
-        out.print(_comparison_table(comparison, result.level))
-    for model in result.models:
-        if model.slices:
-            out.print()
-            out.print(_slices_table(model, len(result.models) > 1))
-    _print_remarks(out, result)
+        if not brief:
+            out.print(_comparison_table(comparison, result.level))
+    if not brief:
+        for model in result.models:
+            if model.slices:
+                out.print()
+                out.print(_slices_table(model, len(result.models) > 1))
+        _print_remarks(out, result)
     if report is not None:
         out.print()
         out.print(Text(f"report: {report}"))

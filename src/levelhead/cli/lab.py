@@ -12,6 +12,7 @@ import click
 from rich.table import Table
 
 from levelhead._write import check_writable, write_text
+from levelhead.audit.remarks import plural
 from levelhead.cli._console import console, still_open
 from levelhead.cli._progress import Bar
 from levelhead.lab.experiments import (
@@ -109,7 +110,8 @@ def table2(
     about = {
         "world": f"{world.n_questions:,} questions in {world.n_categories} categories, "
         f"{world.n_tokens} tokens; log-likelihood reward, groups of 10 (PPO: 1)",
-        "schedule": f"{n_updates:,} updates at a learning rate of {lr:g}, {seeds} seeds",
+        "schedule": f"{n_updates:,} updates at a learning rate of {lr:g}, " + plural(seeds, "seed"),
+        "names": "`on`: each rollout serves one update; `off`: ten; `clip`: ten, and clipped",
         "took": f"{time.perf_counter() - start:.0f} s, {_cpu_seconds() - cpu:.0f} CPU s "
         "(runs that were there already not counted)",
     }
@@ -121,6 +123,7 @@ def table2(
             click.echo(json.dumps(found, allow_nan=False))
             return
         _show(results)
+        click.echo(f"{about['schedule']}; {about['took']}")
         click.echo(f"\ntable: {out / 'table2.md'}\npredictions: {out / 'predictions'}")
 
 
@@ -141,14 +144,25 @@ def run_rows(
     check_writable(out / "table2.md")
     runs = {row.name: runs_of(row, seeds, n_updates=n_updates, lr=lr) for row in chosen}
     outcomes: dict[Run, Outcome] = {}
-    with Bar("training") as bar:
-        policies = train_all(
-            world,
-            [run for members in runs.values() for run in members],
-            out / "runs",
-            jobs=jobs or os.cpu_count() or 1,
-            on_progress=bar.set,
+    wanted = [run for members in runs.values() for run in members]
+    done: list[Run] = []
+    try:
+        with Bar("training") as bar:
+            policies = train_all(
+                world,
+                wanted,
+                out / "runs",
+                jobs=jobs or os.cpu_count() or 1,
+                on_progress=bar.set,
+                on_done=lambda run, _: done.append(run),
+            )
+    except KeyboardInterrupt:
+        click.echo(
+            f"{len(done)} of {plural(len(set(wanted)), 'run')} are kept in {out / 'runs'}; "
+            "the same command goes on from there",
+            err=True,
         )
+        raise
     results: list[RowResult] = []
     with Bar("judging") as bar:
         limits: dict[str, Outcome | None] = {}
@@ -183,7 +197,8 @@ def _show(results: Sequence[RowResult]) -> None:
             table.add_row(label, updates, clip, paper, mean, single.split(" ")[0], lim, auroc)
         out.print(table)
         out.print()
-    out.print("ECE: paper, mean of 100 samples (± 95% over seeds), one sample, exact limit.")
+    out.print("upd: updates per rollout. ECE: in the paper, of the mean of 100 samples (± 95% over")
+    out.print("seeds), of one sample, in the exact limit. AUROC of the mean of 100.")
 
 
 @lab.command(epilog=FIGURES_EPILOG)

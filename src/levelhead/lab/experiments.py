@@ -136,7 +136,7 @@ def rows(tables: Iterable[str]) -> tuple[Row, ...]:
         The rows.
 
     Raises:
-        InvalidInputError: there is no such table.
+        InvalidInputError: there is no such table, or none is named.
 
     Example:
         >>> len(rows(["published", "clipped"]))
@@ -147,6 +147,8 @@ def rows(tables: Iterable[str]) -> tuple[Row, ...]:
         if name not in TABLES:
             raise unknown_name("table", name, TABLES)
         out.extend(TABLES[name])
+    if not out:
+        raise InvalidInputError(f"tables: expected some of {', '.join(TABLES)}, got none")
     return tuple(out)
 
 

@@ -24,6 +24,14 @@ from levelhead.lab.world import World
 
 __all__ = ["train_all"]
 
+SUM_TOLERANCE = 1e-5
+"""How far the sum of a policy that was read may be from 1."""
+
+_DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, RuntimeError, AttributeError,
+)  # fmt: skip
+"""What numpy and zipfile raise on a file of other bytes (NotImplementedError is a RuntimeError)."""
+
 POLL_S = 0.2
 """How often the progress of the other processes is looked at."""
 
@@ -207,8 +215,11 @@ def _load(path: Path, world: World, run: Run) -> FloatArray | None:
         with np.load(path, allow_pickle=False) as file:
             if str(file["settings"]) != _settings(world, run):
                 return None
-            policy = file["policy"].astype(np.float64)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            policy = np.asarray(file["policy"])
+    except _DAMAGED:
         return None
-    whole = policy.shape == (world.n_categories, world.n_tokens) and np.isfinite(policy).all()
-    return policy if whole else None
+    shape = (world.n_categories, world.n_tokens)
+    if policy.dtype != np.float64 or policy.shape != shape:
+        return None
+    off = np.abs(policy.sum(axis=1) - 1.0)  # NaN where a value is
+    return policy if bool((off < SUM_TOLERANCE).all() and (policy >= 0.0).all()) else None
