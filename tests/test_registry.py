@@ -204,7 +204,32 @@ def test_an_unknown_function_is_told_the_candidates(write: Write) -> None:
     assert "expected one of" not in said("math:hypott")  # too many to list
     assert said("math:hypott").endswith("got 'hypott'; did you mean hypot?")
     empty = write("empty.py", "X = 1")
-    assert said(f"{empty}:f").startswith(f"{empty}:f: expected the name of one of 0 functions in ")
+    assert said(f"{empty}:f") == f"{empty}:f: expected the name of a function, {empty} has none"
+
+
+def test_what_a_function_has_inside_is_no_function(write: Write) -> None:
+    path = write("mine.py", "def mixed(): ...", "class Some:", "    def inner(self): ...")
+    assert said(f"{path}:mixed.x") == (
+        f"{path}:mixed.x: expected a function, and mixed in {path} has none named 'x'; did you mean "
+        f"{path}:mixed?"
+    )
+    assert "did you mean 'inner'?" in said(f"{path}:Some.iner")
+
+
+def test_another_kind_of_file_is_told_what_is_expected(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("mine.txt", "def f(): return 1")
+    assert said(f"{path}:f") == f"{path}:f: expected a .py file, got {path}"
+    monkeypatch.chdir(path.parent)
+    assert said("mine.txt:f") == "mine.txt:f: expected a .py file, got mine.txt"
+
+
+def test_what_an_import_prints_is_not_our_output(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_callable(f"{write('mine.py', 'print(3)', 'def f(): ...')}:f")
+    assert tuple(capsys.readouterr()) == ("", "3\n")
 
 
 def test_an_import_that_raises_shows_what_and_where(write: Write) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import importlib
@@ -52,7 +53,7 @@ def load_callable(spec: str) -> Callable[..., Any]:
     source, colon, name = spec.rpartition(":")
     if not colon or not source or not name:
         raise InvalidInputError(f"{spec}: expected {FORM}")
-    is_file = source.endswith(".py") or "/" in source or "\\" in source
+    is_file = source.endswith(".py") or "/" in source or "\\" in source or Path(source).is_file()
     module = _from_file(spec, Path(source)) if is_file else _from_module(spec, source)
     return _member(spec, module, name)
 
@@ -64,6 +65,8 @@ def _from_file(spec: str, written: Path) -> ModuleType:
         near = difflib.get_close_matches(path.name, beside, n=1)
         hint = f"; did you mean {written.with_name(near[0])}?" if near else ""
         raise InvalidInputError(f"{spec}: expected a file, there is none at {path}{hint}")
+    if path.suffix != ".py":
+        raise InvalidInputError(f"{spec}: expected a .py file, got {written}")
     # One name for one path: what refers to a module by its name (pickle, dataclasses) can find it.
     name = f"{PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     loader = importlib.machinery.SourceFileLoader(name, str(path))
@@ -71,7 +74,7 @@ def _from_file(spec: str, written: Path) -> ModuleType:
     if found is None:
         raise InvalidInputError(f"{spec}: expected a Python file, got {path}")
     module = importlib.util.module_from_spec(found)
-    with _Beside(path.parent), _Explained(spec, path):
+    with _Beside(path.parent), _Explained(spec, path), _to_stderr():
         sys.modules[name] = module
         try:
             # Compiled here: a cached file of the same second and size would hide an edit.
@@ -84,17 +87,30 @@ def _from_file(spec: str, written: Path) -> ModuleType:
 
 
 def _from_module(spec: str, source: str) -> ModuleType:
-    with _Explained(spec, source):
+    with _Explained(spec, source), _to_stderr():
         return importlib.import_module(source)
+
+
+def _to_stderr() -> contextlib.AbstractContextManager[object]:
+    """What an import prints must not get among our own output."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def _member(spec: str, module: ModuleType, name: str) -> Callable[..., Any]:
     where = getattr(module, "__file__", None) or module.__name__
     value: Any = module
+    seen: list[str] = []
     for part in name.split("."):
         if not hasattr(value, part):
+            if value is not module and not isinstance(value, type | ModuleType):
+                before = ".".join(seen)
+                raise InvalidInputError(
+                    f"{spec}: expected a function, and {before} in {where} has none named {part!r}; "
+                    f"did you mean {spec.rpartition(':')[0]}:{before}?"
+                )
             raise _unknown_function(spec, where, part, _candidates(value))
         value = getattr(value, part)
+        seen.append(part)
     if not callable(value):
         raise InvalidInputError(
             f"{spec}: expected a function, got {type(value).__name__} {str(value)[:60]!r}"
@@ -103,7 +119,9 @@ def _member(spec: str, module: ModuleType, name: str) -> Callable[..., Any]:
 
 
 def _unknown_function(spec: str, where: str, name: str, choices: list[str]) -> InvalidInputError:
-    if 0 < len(choices) <= MOST_LISTED:
+    if not choices:
+        return InvalidInputError(f"{spec}: expected the name of a function, {where} has none")
+    if len(choices) <= MOST_LISTED:
         return unknown_name(f"{spec}: function in {where}", name, choices)
     near = difflib.get_close_matches(name, choices, n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""

@@ -25,6 +25,13 @@ def mine(rewards, groups):
 
 def broken(rewards, groups):
     raise RuntimeError("boom")
+
+def leaves(rewards, groups):
+    raise SystemExit(3)
+
+def chatty(rewards, groups):
+    print("hello")
+    return rewards
 """
 
 
@@ -85,6 +92,50 @@ def test_json_to_standard_output_and_nothing_else() -> None:
         "brier",
         4,
     )
+
+
+def test_what_an_estimator_prints_does_not_get_into_the_output(mine: Path) -> None:
+    done = run(f"{mine}:chatty", "--json", "-")
+    (reading,) = json.loads(done.stdout)["readings"]
+    assert any("not shown here: 'hello hello" in note for note in reading["notes"])
+    mine.write_text("print('at import')\n" + MINE)
+    assert json.loads(run(f"{mine}:mine", "--json", "-").stdout)
+
+
+def test_a_reader_that_leaves_is_not_the_estimators_fault(mine: Path) -> None:
+    with subprocess.Popen(
+        [*RUN, f"{mine}:chatty"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_any_failure_is_status_2_and_the_others_are_shown(mine: Path) -> None:
+    done = run(f"{mine}:leaves", "rloo", "loss:token_mean", "--group-size", 4, code=2)
+    assert "raises SystemExit (3)" in " ".join(done.stdout.split())
+    assert "calibrated" in done.stdout
+    mine.write_text("import sys\nsys.exit(3)\n")
+    done = run(f"{mine}:mine", code=2)
+    assert f"the import raised SystemExit: 3 at {mine}:2" in done.stderr
+
+
+def test_an_unwanted_verdict_is_status_1(mine: Path) -> None:
+    fast = ("--group-size", 2, "--quiet")
+    done = invoke("grpo", "rloo", *fast, "--fail-on", "lottery,overconfident")
+    assert done.return_value == 1
+    assert done.stderr == "levelhead: grpo is overconfident (--fail-on)\n"
+    assert invoke("rloo", *fast, "--fail-on", "lottery", "--fail-on", "backwards").return_value == 0
+    both = invoke("grpo", f"{mine}:broken", *fast, "--fail-on", "overconfident")
+    assert both.return_value == 2
+    board = invoke("--leaderboard", "grpo", *fast, "--jobs", 1, "--fail-on", "overconfident")
+    assert board.return_value == 1
+    loss = invoke("loss:token_mean", "--quiet", "--fail-on", "favors long wrong answers")
+    assert loss.return_value == 1
+    with pytest.raises(LevelheadError, match=r"--fail-on: .*did you mean 'overconfident'"):
+        invoke("rloo", "--fail-on", "overconfidant")
 
 
 def test_several_subjects_are_rows(tmp_path: Path) -> None:

@@ -113,4 +113,64 @@ MUTANTS = [
         why="claims a cost that was not measured",
         tests=EXPLANATION,
     ),
+    Mutant(
+        target="levelhead.probe.questions",
+        old="return (factor, 0.0) if np.isfinite(factor) else None",
+        new="return (0.5, 1.0)",
+        why="a line through a point or two says that something divides",
+        tests=QUESTIONS,
+    ),
+    Mutant(
+        target="levelhead.probe.questions",
+        old="all(ratio <= 1 + SAME for ratio in ratios)",
+        new="all(np.isfinite(ratio) for ratio in ratios)",
+        why="a factor from the past is called a division whichever way it goes",
+        tests=QUESTIONS,
+    ),
+    Mutant(
+        target="levelhead.probe.explanation",
+        old="return t.leak.scale and not t.leak.constant_only and t.batch_degree < 1.0 - HARMLESS",
+        new="return t.leak.scale",
+        why="asserts a division that scaling all rewards did not show",
+        tests=EXPLANATION,
+    ),
+    Mutant(
+        target="levelhead.probe.verdict",
+        old="idle = middle and bool(back) and min(back) < PUSH",
+        new="idle = False",
+        why="a policy that nothing moves from the symmetric start is called calibrated",
+        tests=VERDICT,
+    ),
+    Mutant(
+        target="levelhead.probe.measure",
+        old="finest.n_groups() > MAX_GROUPS and box.known in CLOSED",
+        new="False",
+        why="samples our own estimators where their expectation is known",
+        tests=["tests/probe/test_measure.py::test_ours_are_exact_where_no_table_is_possible"],
+    ),
+    Mutant(
+        target="levelhead.probe.sampling",
+        old="settled &= lopsided < np.maximum(STILL, 3 * np.hypot(one.error, one.error[::-1]))",
+        new="settled &= True",
+        why="mirrored truths whose ends are not mirrored have settled all the same",
+        tests=[
+            "tests/probe/test_sampling.py::test_mirrored_truths_whose_ends_are_not_have_not_settled"
+        ],
+    ),
+    Mutant(
+        target="levelhead.probe.sampling",
+        old="settled = one.settled & (gap < STILL)",
+        new="settled = one.settled",
+        why="what one ascent comes to is an end, whatever another one comes to",
+        tests=[
+            "tests/probe/test_sampling.py::test_an_end_that_other_samples_do_not_share_has_not_settled"
+        ],
+    ),
+    Mutant(
+        target="levelhead.probe.blackbox",
+        old="isinstance(error, Exception | SystemExit)",
+        new="isinstance(error, Exception)",
+        why="an estimator that exits ends the probe without a word",
+        tests=BLACKBOX,
+    ),
 ]

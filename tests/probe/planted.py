@@ -128,6 +128,41 @@ def previous_sample(rewards: Array, groups: Array) -> Array:
     return (rows(rewards) - np.roll(rows(rewards), 1, axis=1)).ravel()
 
 
+def previous_of_all(rewards: Array, groups: Array) -> Array:
+    return rewards - np.roll(rewards, 1)
+
+
+def root_of_spread(rewards: Array, groups: Array) -> Array:
+    r = rows(rewards)
+    return (rows(centered(rewards, groups)) / np.sqrt(r.std(1, keepdims=True) + EPS)).ravel()
+
+
+def signs(rewards: Array, groups: Array) -> Array:
+    return np.sign(centered(rewards, groups))
+
+
+def no_bad_samples(rewards: Array, groups: Array) -> Array:
+    return np.maximum(centered(rewards, groups), 0)
+
+
+def half_of_bad(rewards: Array, groups: Array) -> Array:
+    a = centered(rewards, groups)
+    return np.where(a > 0, a, 0.5 * a)
+
+
+def chatty(rewards: Array, groups: Array) -> Array:
+    print("rewards", rewards)
+    return centered(rewards, groups)
+
+
+def leaves(rewards: Array, groups: Array) -> Array:
+    raise SystemExit(3)
+
+
+def backwards_leak(rewards: Array, groups: Array) -> Array:
+    return rewards.mean() - rewards
+
+
 def noisy(rewards: Array, groups: Array) -> Array:
     return centered(rewards, groups) + 0.1 * np.random.default_rng().normal(size=rewards.size)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from levelhead.errors import LevelheadError
-from levelhead.probe.blackbox import CHUNK, BlackBox, EstimatorError, instances
+from levelhead.probe.blackbox import CHUNK, KEPT, BlackBox, EstimatorError, instances
 
 REWARDS = np.random.default_rng(0).normal(size=16)
 GROUPS = np.repeat([0, 1], 8)
@@ -30,6 +30,29 @@ def test_an_interrupt_stays_one() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         box(stopped).fresh()(REWARDS, GROUPS)
+
+
+def test_the_end_of_a_script_becomes_a_sentence(planted: ModuleType) -> None:
+    with pytest.raises(EstimatorError, match=r"mine raises SystemExit \(3\) given"):
+        box(planted.leaves).fresh()(REWARDS, GROUPS)
+
+    class Leaves:
+        def __init__(self) -> None:
+            raise SystemExit
+
+    with pytest.raises(EstimatorError, match="mine raises SystemExit given nothing, while it is"):
+        box(Leaves).fresh()
+
+
+def test_what_is_printed_is_kept_and_not_shown(
+    planted: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = box(planted.chatty)
+    for _ in range(3):
+        one.fresh()(REWARDS, GROUPS)
+    assert one.printed.startswith("rewards [")
+    assert len(one.printed) == KEPT
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from levelhead.probe.blackbox import BlackBox
 from levelhead.probe.explanation import mechanism, notes, tags
 from levelhead.probe.questions import Leak, Traits
-from levelhead.probe.reading import Bias, Reading
+from levelhead.probe.reading import Bias, End, Reading
 
 BIAS = Bias("near 0.75", 0.75, 0.1, 1.0, 0.97, -0.06, (), (), (), ())
 
@@ -47,7 +47,7 @@ def test_offsets_and_noise_are_stated_with_what_was_measured() -> None:
 
 
 def test_few_prompts() -> None:
-    leak = Traits(leak=Leak(any=True, scale=True))
+    leak = Traits(leak=Leak(any=True, scale=True), batch_degree=0.0)
     assert "ends at 0.98" in text(leak, two_prompts_end=0.98, prompts=56)
     assert "two of them" not in text(leak)
     assert "nearly one common factor" in text(leak, verdict="calibrated", prompts=56)
@@ -66,11 +66,49 @@ def test_few_prompts() -> None:
         (Traits(bound=0.875), "no advantage exceeds 0.88"),
         (Traits(ordered=True), "The order of the samples"),
         (Traits(leak=Leak(any=True)), "The rewards of other prompts change"),
+        (Traits(leak=Leak(any=True, scale=True)), "depends on the rewards of other prompts"),
+        (Traits(leak=Leak(any=True, by_position=True)), "a statistic over the wrong axis"),
+        (Traits(degree=-1.0, affine=False), "get smaller advantages (power -1 of their size)"),
+        (Traits(degree=0.0, affine=False), "though not as one divisor for all"),
+        (
+            Traits(degree=0.5),
+            "4 times as far apart get advantages that are 2 times as large: it partly",
+        ),
+        (Traits(degree=0.5, affine=False), "it is partly scale-free"),
+        (Traits(degree=2.0, affine=False), "advantages that are 16 times as large"),
+        (Traits(asymmetric=True, no_negative=True), "Never gives a negative advantage"),
+        (Traits(asymmetric=True), "Treats good and bad samples differently"),
+        (Traits(degree=np.nan, affine=False), "Bends the rewards"),
         (Traits(), "found nothing unusual"),
     ],
 )
 def test_one_trait_one_sentence(traits: Traits, expected: str) -> None:
     assert expected in text(traits, verdict="mixed")
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        Leak(any=True, shift=True, scale=True, some_groups=True),
+        Leak(any=True, scale=True),
+        Leak(any=True, shift=True, scale=True, by_position=True),
+        Leak(any=True, constant_only=True),
+    ],
+)
+def test_no_division_that_was_not_seen(leak: Leak) -> None:
+    """Four times all rewards gave four times the advantages: nothing divides."""
+    assert "ivides" not in text(Traits(leak=leak, batch_degree=1.0), verdict="mixed")
+    assert "ormalizes" not in text(Traits(leak=leak, batch_degree=1.0), verdict="mixed")
+
+
+def test_what_says_nothing_new_is_left_out() -> None:
+    leak = Traits(leak=Leak(any=True, shift=True), direction=-1)
+    wrong = text(leak, verdict="backwards", samples_needed=1.0, offsets=(0.4, -0.3), prompts=56)
+    assert "sign is wrong" in wrong
+    assert "accuracy" not in wrong
+    ends = (End(0.75, 0.01, 0.0, 1.0, 0.0, 0.0, True, "backwards"),)
+    assert "two of them" not in text(leak, verdict="backwards", two_prompts_end=0.01, ends=ends)
+    assert "two of them" in text(leak, verdict="mixed", two_prompts_end=0.99, ends=ends)
 
 
 def test_nothing_is_said_without_questions() -> None:
@@ -85,7 +123,13 @@ def test_nothing_is_said_without_questions() -> None:
         (Traits(degree=0), "÷ group spread"),
         (Traits(degree=0, ranks=True), "ranks only"),
         (Traits(degree=0, ranks=True, winner=True), "best of the group only"),
-        (Traits(leak=Leak(any=True, scale=True)), "÷ batch spread"),
+        (Traits(leak=Leak(any=True, scale=True), batch_degree=0.0), "÷ batch spread"),
+        (Traits(leak=Leak(any=True, scale=True)), "- group mean"),
+        (Traits(degree=0, affine=False), "scale-free"),
+        (Traits(degree=0.5), "÷ part of the group spread"),
+        (Traits(degree=0.5, affine=False), "partly scale-free"),
+        (Traits(asymmetric=True, no_negative=True), "no negative advantage"),
+        (Traits(asymmetric=True), "good and bad samples differ"),
         (Traits(leak=Leak(any=True, shift=True)), "- mean over prompts"),
         (
             Traits(degree=0, leak=Leak(any=True, scale=True, constant_only=True)),
@@ -108,6 +152,8 @@ def test_notes_for_an_owner_and_for_a_reader() -> None:
     own = " ".join(notes(box, odd, 5e6, own=True))
     for phrase in ("keeps its raw reward", "writes to", "neighbors", "mine fails", "float32"):
         assert phrase in own
+    assert own.count("one reward that is NaN") == 1
+    assert "a single answer that cannot be scored would spoil the update; leave NaN out" in own
     assert "explodes: advantages up to 5,000,000" in own
     peer = " ".join(notes(box, odd, 2.0, own=False))
     assert peer == "a group of one keeps its raw reward"

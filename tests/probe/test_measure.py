@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from levelhead.advantages import TABLE
+from levelhead.lab.expectation import expected_advantage
 from levelhead.probe.blackbox import BlackBox, instances
-from levelhead.probe.measure import GRIDS, Setting, biases_at, exact, policies, pull
+from levelhead.probe.measure import CLOSED, GRIDS, Setting, biases_at, exact, policies, pull
 
 EXACT = 1e-9
 
@@ -39,11 +40,55 @@ def test_how_many_groups_there_are() -> None:
 
 
 def test_larger_groups_get_fewer_tokens_until_none_are_left() -> None:
-    sizes = {8: 9, 16: 7, 32: 5}
+    sizes = {8: 9, 16: 7, 32: 5, 40: 4, 100: 4}
     for group_size, n_tokens in sizes.items():
         assert measured("rloo", group_size=group_size)[0].values.size == n_tokens
     box = BlackBox("rloo", instances(TABLE["rloo"].function))
-    assert exact(box, "log", "shared", 64, seed=0) is None
+    assert exact(box, "log", "shared", 512, seed=0) is None
+
+
+def test_worlds_of_three_tokens_stand_beside_one_another() -> None:
+    setting, ends, biases = measured("rloo", group_size=100)
+    assert setting.values.tolist() == [0.01, 0.25, 0.75, 0.99]
+    assert setting.truths.tolist() == [0.25, 0.75]
+    assert ends.policy == pytest.approx(np.array([[0, 1, 0, 0], [0, 0, 1, 0]]), abs=1e-3)
+    assert ends.start is not None
+    assert ends.start == pytest.approx(np.array([[1, 1, 0, 1], [1, 0, 1, 1]]) / 3)
+    assert [b.cosine for b in biases] == pytest.approx([1.0] * len(biases), abs=EXACT)
+    (uniform,) = [b for b in biases if (b.policy, b.p) == ("uniform", 0.75)]
+    assert uniform.probability == pytest.approx((1 / 3, 0.0, 1 / 3, 1 / 3))
+    assert math.isnan(uniform.expected[1])
+    reward = 0.75 * np.log([0.01, 0.75, 0.99]) + 0.25 * np.log([0.99, 0.25, 0.01])
+    assert np.delete(uniform.expected, 1) == pytest.approx(reward - reward.mean())
+
+
+@pytest.mark.parametrize("name", sorted(CLOSED))
+def test_ours_are_exact_where_no_table_is_possible(name: str) -> None:
+    """And where one is possible, it has the closed form's expectations."""
+    box = BlackBox(name, instances(TABLE[name].function), known=name)
+    large = exact(box, "log", "shared", 1024, seed=0)
+    assert large is not None
+    setting, ends, _ = large
+    assert setting.values.tolist() == list(GRIDS[0])
+    assert (ends.error == 0).all()
+    mean = ends.policy @ setting.values
+    assert mean + mean[::-1] == pytest.approx(np.ones(7), abs=1e-3)
+    assert box.calls == 0
+    with_table, _, biases = measured(name, group_size=16)
+    for bias in biases:
+        policy = np.array(bias.probability)
+        got = expected_advantage(name, policy, bias.p, with_table.rewards, 16)[0]
+        assert bias.expected == pytest.approx(got - policy @ got, abs=1e-6)
+
+
+def test_standardization_drives_to_the_ends_in_the_largest_groups() -> None:
+    box = BlackBox("grpo", instances(TABLE["grpo"].function), known="grpo")
+    for group_size in (64, 256, 1024):
+        found = exact(box, "log", "shared", group_size, seed=0)
+        assert found is not None
+        mean = found[1].policy @ found[0].values
+        wanted = [0.01, 0.01, 0.01, 0.5, 0.99, 0.99, 0.99]
+        assert mean == pytest.approx(wanted, abs=1e-3)
 
 
 @pytest.mark.parametrize("outcomes", ["shared", "independent"])

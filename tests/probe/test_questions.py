@@ -13,7 +13,7 @@ from levelhead.advantages import TABLE
 from levelhead.probe.blackbox import BlackBox, EstimatorError, instances
 from levelhead.probe.questions import Leak, Traits, ask
 
-IGNORED = {"adjacent", "singleton", "unequal", "nan_reward", "one_group", "bound"}
+IGNORED = {"adjacent", "singleton", "unequal", "nan_reward", "one_group", "bound", "affine"}
 """What every function that reshapes into rows has in common, and a float."""
 
 
@@ -43,7 +43,10 @@ def unusual(found: Traits) -> dict[str, Any]:
         ("variance", {"degree": -1, "batch_degree": -1}),
         ("wrong_sign", {"direction": -1}),
         ("by_rank", {"degree": 0, "batch_degree": 0, "ranks": True}),
-        ("best_only", {"degree": 0, "batch_degree": 0, "ranks": True, "winner": True}),
+        (
+            "best_only",
+            {"degree": 0, "batch_degree": 0, "ranks": True, "winner": True, "asymmetric": True},
+        ),
         ("nan_for_equal", {"degree": 0, "batch_degree": 0, "constant_group": "nan"}),
         (
             "twice",
@@ -67,6 +70,7 @@ def test_traits_that_differ_from_a_plain_baseline(
         ("wrong_axis", Leak(any=True, scale=True, shift=True, by_position=True)),
         ("leaking_baseline", Leak(any=True, shift=True)),
         ("neighbors_baseline", Leak(any=True, shift=True, some_groups=True)),
+        ("previous_of_all", Leak(any=True, shift=True, some_groups=True)),
         ("batch_spread", Leak(any=True, scale=True)),
         ("centered", Leak()),
         ("no_baseline", Leak()),
@@ -104,6 +108,45 @@ def test_bounds(planted: ModuleType) -> None:
     assert (share.bound, share.clipped) == (pytest.approx(7 / 8), False)
     assert traits(planted.centered).bound == np.inf
     assert traits(planted.per_group).bound == np.inf  # bounded, but at any distance alike
+
+
+@pytest.mark.parametrize(
+    ("name", "degree", "affine"),
+    [
+        ("centered", 1.0, True),
+        ("per_group", 0.0, True),
+        ("root_of_spread", 0.5, True),
+        ("variance", -1.0, True),
+        ("signs", 0.0, False),
+        ("no_bad_samples", 1.0, False),
+        ("cut_off", np.nan, False),
+    ],
+)
+def test_the_power_of_a_groups_scale(
+    planted: ModuleType, name: str, degree: float, affine: bool
+) -> None:
+    found = traits(getattr(planted, name))
+    assert found.degree == pytest.approx(degree, abs=0.01, nan_ok=True)
+    assert found.affine == affine
+
+
+def test_good_and_bad_samples(planted: ModuleType) -> None:
+    names = ("no_bad_samples", "half_of_bad", "centered", "cut_off", "per_group", "by_rank")
+    found = {name: traits(getattr(planted, name)) for name in names}
+    assert [n for n, t in found.items() if t.asymmetric] == ["no_bad_samples", "half_of_bad"]
+    assert [n for n, t in found.items() if t.no_negative] == ["no_bad_samples"]
+
+
+def test_a_factor_from_the_past_is_a_divisor_only_if_it_shrinks(planted: ModuleType) -> None:
+    class Multiplied(planted.EarlierSpread):
+        def __call__(self, rewards: np.ndarray, groups: np.ndarray) -> np.ndarray:
+            ids = groups[::8].tolist()
+            before = np.array([self.spread.get(i, 1.0) for i in ids])
+            super().__call__(rewards, groups)
+            return (planted.rows(planted.centered(rewards, groups)) * before[:, None]).ravel()
+
+    assert traits(planted.EarlierSpread).history == "scale"
+    assert traits(Multiplied).history == "other"
 
 
 def test_odd_inputs(planted: ModuleType) -> None:

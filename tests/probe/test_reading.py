@@ -22,6 +22,23 @@ def test_lookups_by_truth_and_policy() -> None:
     assert math.isnan(Reading("a", "", "", "", "log", "shared", 8, 0).pull)
 
 
+def test_text_is_for_reading() -> None:
+    said = Reading(
+        "a",
+        "",
+        "",
+        "",
+        "log",
+        "shared",
+        8,
+        0,
+        headline="calibrated: yes",
+        mechanism=("One.", "Two."),
+    )
+    assert str(said) == "a: calibrated: yes\nOne.\nTwo."
+    assert f"{LengthReading('b', '', '', '', headline='even: so')}" == "b: even: so"
+
+
 def test_json_holds_everything_and_no_nan() -> None:
     reading = Reading(
         "a", "", "", "", "log", "shared", 8, 0, ends=(END,), biases=(BIAS,), traits=Traits()

@@ -75,6 +75,14 @@ def test_normalizing_twice(planted: ModuleType) -> None:
         ("raises_for_one_group", "calibrated", "a batch needs two prompts"),
         ("writes", "calibrated", "writes to the arrays that it is given"),
         ("nothing", "not settled", "Every advantage is 0"),
+        ("previous_of_all", "calibrated", "Subtracts another prompt's rewards: the baseline leaks"),
+        ("root_of_spread", "overconfident", "it partly divides by the spread of the group"),
+        ("signs", "overconfident", "though not as one divisor"),
+        ("no_bad_samples", "mixed", "Never gives a negative advantage"),
+        ("half_of_bad", "calibrated", "Treats good and bad samples differently"),
+        ("chatty", "calibrated", "prints when it is called, which is not shown here: 'rewards ["),
+        ("leaves", "not measured", "raises SystemExit (3)"),
+        ("backwards_leak", "backwards", "The sign is wrong"),
         ("previous_sample", "calibrated", "order of the samples within a prompt matters"),
         ("noisy", "calibrated", "it draws random numbers"),
         ("EarlierSpread", "calibrated", "Divides by a spread of earlier batches"),
@@ -89,6 +97,45 @@ def test_verdict_and_words(planted: ModuleType, name: str, verdict: str, words_o
     assert reading.verdict == verdict, reading.headline
     assert words_of_it in words(reading)
     assert bool(reading.failure) == (verdict == "not measured")
+
+
+def test_no_division_is_claimed_that_is_not_there(planted: ModuleType) -> None:
+    assert "ivide" not in words(said(planted, "previous_of_all"))
+
+
+def test_a_wrong_step_has_no_price_in_samples(planted: ModuleType) -> None:
+    text = words(said(planted, "backwards_leak"))
+    assert "accuracy" not in text
+    assert "two of them" not in text
+
+
+def test_at_one_half_no_push_is_no_calibration() -> None:
+    labels = {
+        (name, groups): end.label
+        for name in ("grpo", "rloo", "rank_linear")
+        for groups in ("shared", "independent")
+        if (end := probe(TABLE[name].function, groups=groups).end(0.5))
+    }
+    assert labels == {
+        ("grpo", "shared"): "no push",
+        ("grpo", "independent"): "calibrated",
+        ("rloo", "shared"): "calibrated",
+        ("rloo", "independent"): "calibrated",
+        ("rank_linear", "shared"): "no push",
+        ("rank_linear", "independent"): "no push",
+    }
+
+
+def test_ours_are_known_by_their_function() -> None:
+    reading = probe(TABLE["grpo"].function, group_size=128)
+    assert (reading.method, reading.verdict, len(reading.values)) == ("exact", "overconfident", 9)
+
+
+def test_a_name_is_no_function() -> None:
+    with pytest.raises(InvalidInputError, match="pass levelhead.advantages.grpo"):
+        probe("grpo")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="got 'mine.py:f'; pass the function itself"):
+        probe("mine.py:f")  # type: ignore[arg-type]
 
 
 def test_ddof_is_only_a_factor(planted: ModuleType) -> None:

@@ -12,6 +12,7 @@ from levelhead.advantages import TABLE
 from levelhead.probe import sampling
 from levelhead.probe.blackbox import BlackBox, instances
 from levelhead.probe.measure import GRIDS, Setting, exact
+from levelhead.probe.reading import Bias
 from levelhead.probe.sampling import (
     PROMPTS,
     draw,
@@ -137,6 +138,65 @@ def test_a_reading_does_not_depend_on_the_clock(planted: ModuleType) -> None:
     np.testing.assert_array_equal(first[1].policy, second[1].policy)
     assert first[2] == second[2]
     assert (first[1].steps, first[1].calls) == (600, 3)
+
+
+def test_an_end_that_other_samples_do_not_share_has_not_settled(planted: ModuleType) -> None:
+    """The first ascent follows the sign of one kind of instance, the second that of another."""
+    made: list[float] = []
+
+    class InTurn:
+        def __init__(self) -> None:
+            made.append(1.0 if len(made) % 2 else -1.0)
+            self.sign = made[-1]
+
+        def __call__(self, rewards: np.ndarray, groups: np.ndarray) -> np.ndarray:
+            return self.sign * planted.per_group(rewards, groups)
+
+    setting, ends, _ = sampled(box(InTurn), "log", "shared", 8, seed=0)
+    decisive = np.abs(setting.truths - 0.5) >= 0.2
+    assert not ends.settled[decisive].any()
+    # 0.99 the one time and 0.01 the other: two values with this standard error of one.
+    assert ends.error[decisive] == pytest.approx(0.98 / np.sqrt(2), abs=0.02)
+
+
+def test_mirrored_truths_whose_ends_are_not_have_not_settled(planted: ModuleType) -> None:
+    def one_sided(rewards: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        low = np.arange(rewards.size) // 8 % 7 < 3  # prompts stand in the order of their truths
+        return np.where(low, planted.per_group(rewards, groups), planted.centered(rewards, groups))
+
+    setting, ends, _ = sampled(box(one_sided), "log", "shared", 8, seed=0)
+    p, mean = setting.truths, ends.policy @ setting.values
+    assert mean[p > 0.5] == pytest.approx(p[p > 0.5], abs=0.05)
+    assert mean[1] == pytest.approx(0.01, abs=0.05)
+    assert not ends.settled[[1, -2]].any()
+    assert (ends.error[[1, -2]] > 0.1).all()
+    known = sampled(box(one_sided), "log", "shared", 8, seed=0, mirrored=False)[1]
+    assert known.settled[[1, -2]].all()
+
+
+def test_a_policy_that_is_still_driven_where_it_is_has_not_settled() -> None:
+    def bias(at: str, pull: float, exact_pull: float = 0.0) -> Bias:
+        return Bias(at, 0.4, 1.0, 1.0, pull, exact_pull, (), (), (), ())
+
+    assert sampling._driven(0.4, 0.25, [bias("near 0.25", -0.9)])
+    assert not sampling._driven(0.4, 0.01, [bias("near 0.25", -0.9)])
+    assert not sampling._driven(0.4, 0.25, [bias("near 0.25", -0.3)])
+    assert not sampling._driven(0.4, 0.4, [bias("near the truth", -0.6, -0.5)])
+    assert sampling._driven(0.4, 0.4, [bias("near the truth", 0.6, -0.5)])
+
+
+def test_standardization_in_large_groups_says_what_it_does_not_know(planted: ModuleType) -> None:
+    """At 512 samples no table fits; what the policies have reached is not called an end."""
+
+    def standardized(rewards: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        r = rewards.reshape(-1, 512)
+        return ((r - r.mean(1, keepdims=True)) / (r.std(1, keepdims=True) + 1e-6)).ravel()
+
+    setting, ends, _ = sampled(box(standardized), "log", "shared", 512, seed=0)
+    mean = ends.policy @ setting.values
+    wrong = np.abs(mean - np.where(setting.truths < 0.5, 0.01, 0.99)) > 0.05
+    wrong &= np.abs(setting.truths - 0.5) > 0.05
+    assert not ends.settled[wrong].any()
 
 
 def test_a_very_slow_estimator_gets_the_short_plan(planted: ModuleType) -> None:

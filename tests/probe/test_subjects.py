@@ -11,7 +11,7 @@ from levelhead import __version__
 from levelhead.advantages import TABLE
 from levelhead.errors import InvalidInputError, MissingDependencyError
 from levelhead.lab.lengths import AGGREGATIONS
-from levelhead.probe.subjects import PACKAGES, Subject, everything, measure, resolve
+from levelhead.probe.subjects import PACKAGES, TITLES, Subject, everything, measure, resolve
 
 PLANTED = Path(__file__).with_name("planted.py")
 
@@ -56,6 +56,10 @@ def test_estimators_with_a_memory_start_without_one() -> None:
         ("mine.py", "mine.py: expected file.py:function, got a file"),
         ("no_such_file.py:f", "expected a file, there is none"),
         ("no_such_module:f", "expected an installed module"),
+        ("GRPO", "estimator: names are in lower case, got 'GRPO'; did you mean 'grpo'"),
+        ("ours:Rloo", "got 'Rloo'; did you mean 'rloo'"),
+        ("TRL:Group", "TRL:Group: names are in lower case; did you mean 'trl:group'"),
+        ("Loss:all", "did you mean 'loss:all'"),
     ],
 )
 def test_names_that_stand_for_nothing(name: str, message: str) -> None:
@@ -67,7 +71,8 @@ def test_names_that_stand_for_nothing(name: str, message: str) -> None:
 def test_packages_that_are_not_installed_are_named(package: str) -> None:
     if importlib.util.find_spec(package) is not None:
         pytest.skip(f"{package} is installed")
-    with pytest.raises(MissingDependencyError, match=rf"levelhead\[{package}\]"):
+    message = rf"^the probe of {TITLES[package]} needs an optional .*levelhead\[{package}\]"
+    with pytest.raises(MissingDependencyError, match=message):
         resolve([f"{package}:all"])
     subjects, missing = everything()
     assert {s.name for s in subjects} >= {*TABLE, "loss:token_mean"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from levelhead.probe.measure import Ends
 from levelhead.probe.questions import Leak, Traits
-from levelhead.probe.reading import End
-from levelhead.probe.verdict import ends_of, label_end, overall, qualified
+from levelhead.probe.reading import Bias, End
+from levelhead.probe.verdict import ends_of, label_end, overall, pushed, qualified
 
 TRUTHS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -48,13 +51,34 @@ def test_ends_of_policies_by_hand() -> None:
     values = np.array([0.1, 0.5, 0.9])
     policy = np.array([[0.5, 0.0, 0.5], [0.0, 0.25, 0.75], [1 / 3, 1 / 3, 1 / 3]])
     p = np.array([0.5, 0.8, 0.25])
-    two, one, still = ends_of(p, values, policy, np.zeros(3), np.ones(3, bool))
+    ends = Ends(policy, np.zeros(3), np.ones(3, bool), 1, 0)
+    two, one, still = ends_of(p, values, ends)
     assert (two.mean, two.low, two.high, two.label) == (0.5, 0.5, 0.5, "lottery")
     assert two.sd == pytest.approx(0.4)
     assert one.mean == pytest.approx(0.8)
     assert one.sd == pytest.approx(np.sqrt(0.25 * 0.09 + 0.75 * 0.01))
     assert one.label == "spread out"
     assert still.label == "nowhere"
+    elsewhere = np.array([[0.5, 0.0, 0.5], [0.0, 0.25, 0.75], [0.0, 0.5, 0.5]])
+    *_, moved = ends_of(p, values, dataclasses.replace(ends, start=elsewhere))
+    assert moved.label != "nowhere"
+    assert ends_of(p, values, dataclasses.replace(ends, start=policy))[1].label == "nowhere"
+
+
+def test_half_is_an_end_only_where_policies_are_pulled_back_to_it() -> None:
+    ends = every("calibrated", TRUTHS)
+
+    def labels(low: float, high: float) -> list[str]:
+        biases = [
+            Bias(f"near {at}", 0.5, 1.0, 1.0, pull, 0.0, (), (), (), ())
+            for at, pull in ((0.25, low), (0.5, 0.0), (0.75, high))
+        ]
+        return [one.label for one in pushed(ends, biases)]
+
+    assert labels(0.9, -0.9) == ["calibrated"] * 5
+    for pulls in ((0.0, 0.0), (-0.09, 0.09), (0.9, 0.0), (-0.9, 0.9)):
+        assert labels(*pulls) == ["calibrated", "calibrated", "no push", "calibrated", "calibrated"]
+    assert [one.label for one in pushed(every("lottery", TRUTHS), [])] == ["lottery"] * 5
 
 
 def every(label: str, means: tuple[float, ...], **given: float) -> list[End]:
@@ -85,7 +109,7 @@ def test_overconfident_where_and_by_how_much() -> None:
         end(p, m, "overconfident", settled=False)
         for p, m in zip(TRUTHS, (0.1, 0.1, 0.5, 0.9, 0.95), strict=True)
     ]
-    assert overall(moving)[1].endswith("and still moving")
+    assert overall(moving)[1].endswith("and not settled")
 
 
 def test_what_is_near_one_half_does_not_decide() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.console import Console
@@ -16,12 +16,13 @@ from rich.text import Text
 from levelhead._write import check_writable, write_text
 from levelhead.cli._console import COLORS, console, still_open
 from levelhead.cli._progress import Bar
-from levelhead.errors import InvalidInputError
+from levelhead.errors import InvalidInputError, unknown_name
 from levelhead.probe.explanation import tags
 from levelhead.probe.leaderboard import leaderboard, to_markdown
-from levelhead.probe.reading import LengthReading, Reading
+from levelhead.probe.reading import LengthReading, LengthVerdict, Reading, Verdict
 from levelhead.probe.run import GROUPS, MOST_GROUP_SIZE
 from levelhead.probe.subjects import Subject, measure, resolve
+from levelhead.probe.verdict import DECISIVE
 from levelhead.rewards import TABLE as REWARDS
 
 __all__ = ["probe"]
@@ -32,6 +33,7 @@ Examples:
   levelhead probe my_file.py:my_advantage --picture mine.png
   levelhead probe trl:group --groups independent --group-size 16
   levelhead probe verl:all verl:loss --json verl.json
+  levelhead probe my_file.py:my_advantage --fail-on overconfident,lottery
   levelhead probe --leaderboard --out leaderboard.md
 """
 
@@ -101,6 +103,13 @@ MOST_FILE_NAME, MOST_BAR = 80, 30
     type=click.IntRange(1, 64),
     help="Processes for --leaderboard.",
 )
+@click.option(
+    "--fail-on",
+    "fail_on",
+    multiple=True,
+    metavar="VERDICT[,VERDICT]",
+    help="Exit 1 where a verdict is one of these, e.g. overconfident; may be repeated.",
+)
 @click.option("--quiet", is_flag=True, help="Write files only; print nothing.")
 def probe(
     names: tuple[str, ...],
@@ -113,6 +122,7 @@ def probe(
     out: Path | None,
     board: bool,
     jobs: int,
+    fail_on: tuple[str, ...],
     quiet: bool,
 ) -> int:
     """Find out where an estimator drives a policy, and why, by calling it.
@@ -121,11 +131,14 @@ def probe(
     verl:rloo, verl:all), or your function (rewards, groups) -> advantages as file.py:function. A
     loss over tokens is probed for what it does to the lengths of wrong answers (loss:token_mean,
     trl:loss, verl:loss).
+
+    Exit 2 where an estimator cannot be measured, 1 where --fail-on applies.
     """
+    unwanted = _verdicts(fail_on)
     if board:
         if picture is not None:
             raise click.UsageError("--leaderboard draws no picture")
-        return _leaderboard(names, reward, group_size, seed, jobs, json_path, out, quiet)
+        return _leaderboard(names, reward, group_size, seed, jobs, json_path, out, quiet, unwanted)
     if not names:
         raise click.UsageError("expected an estimator, or --leaderboard; see levelhead probe -h")
     subjects = resolve(names)
@@ -142,12 +155,37 @@ def probe(
         _write(readings, json_path, picture, out)
         if not quiet and not to_stdout:
             _show(readings, picture, out)
-    failed = [one for one in readings if one.failure]
-    if failed and len(failed) == len(readings):
-        for one in failed if quiet or to_stdout else ():
-            click.echo(f"levelhead: {one.name}: {_clean(one.failure)}", err=True)
-        return 2
-    return 0
+    # What a package offers beside its estimators (`verl:all`) is no failure unless asked for itself.
+    asked = [
+        one for one, s in zip(readings, subjects, strict=True) if not s.reason or s.name in names
+    ]
+    return _status(readings, asked, unwanted, silent=quiet or to_stdout)
+
+
+def _verdicts(written: Sequence[str]) -> set[str]:
+    """The verdicts that --fail-on names."""
+    known = [word for word in (*get_args(Verdict), *get_args(LengthVerdict)) if word != "none"]
+    words = {word.strip() for text in written for word in text.split(",")}
+    for word in sorted(words - set(known)):
+        raise unknown_name("--fail-on", word, known)
+    return words
+
+
+def _status(
+    readings: Sequence[Reading | LengthReading],
+    asked: Sequence[Reading | LengthReading],
+    unwanted: set[str],
+    *,
+    silent: bool,
+) -> int:
+    """The exit status: 2 for what could not be measured, 1 for an unwanted verdict, else 0."""
+    failed = [one for one in asked if one.failure]
+    for one in failed if silent else ():
+        click.echo(f"levelhead: {_clean(one.name)}: {_clean(one.failure)}", err=True)
+    found = [one for one in readings if one.verdict in unwanted]
+    for one in found:
+        click.echo(f"levelhead: {_clean(one.name)} is {one.verdict} (--fail-on)", err=True)
+    return 2 if failed else 1 if found else 0
 
 
 def _leaderboard(
@@ -159,6 +197,7 @@ def _leaderboard(
     json_path: Path | None,
     out: Path | None,
     quiet: bool,
+    unwanted: set[str],
 ) -> int:
     to_stdout = json_path is not None and str(json_path) == "-"
     if out is not None:
@@ -181,12 +220,14 @@ def _leaderboard(
             write_text(out, text)
         _emit_json(json_path, found.to_dict())
         if not quiet and not to_stdout:
-            _rows(console(), found.readings)
+            _rows(_screen(), found.readings)
             for line in found.missing:
                 click.echo(f"! {line}")
             if out is not None:
                 click.echo(f"\nleaderboard: {out}, numbers: {json_path}")
-    return 0 if found.complete else 130
+    asked = [one for one in found.readings if not one.version or one.name in names]
+    status = _status(found.readings, asked, unwanted, silent=quiet or to_stdout)
+    return status if found.complete else 130
 
 
 def _check_targets(
@@ -205,6 +246,17 @@ def _check_targets(
         check_writable(json_path)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
+
+
+def _screen() -> Console:
+    """The console; a reader that has gone is for `still_open`, where rich would exit with 1."""
+    screen = console()
+
+    def gone() -> None:
+        raise BrokenPipeError
+
+    screen.on_broken_pipe = gone
+    return screen
 
 
 def _emit_json(path: Path | None, content: Any) -> None:
@@ -247,7 +299,7 @@ def _file_name(name: str) -> str:
 def _show(
     readings: Sequence[Reading | LengthReading], picture: Path | None, out: Path | None
 ) -> None:
-    screen = console()
+    screen = _screen()
     if len(readings) <= DETAILED:
         for k, one in enumerate(readings):
             if k:
@@ -292,7 +344,7 @@ def _detail(screen: Console, one: Reading | LengthReading) -> None:
 def _method(one: Reading) -> str:
     if one.method == "exact":
         return "exact"
-    error = max(end.error for end in one.ends)
+    error = max(end.error for end in one.ends if abs(end.p - 0.5) >= DECISIVE - 1e-9)
     return (
         f"sampled, {one.steps} steps, {one.prompts} prompts a batch, error {max(error, 0.001):.3f}"
     )
@@ -304,7 +356,7 @@ def _ends(one: Reading) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for end in one.ends:
-        label = end.label if end.settled else f"{end.label}, still moving"
+        label = end.label if end.settled else f"{end.label}, not settled"
         cells = (f"{end.p:g}", f"{end.mean:.2f}", f"{end.sd:.2f}", f"{end.low:.0%}")
         table.add_row(*cells, f"{end.high:.0%}", label)
     return table

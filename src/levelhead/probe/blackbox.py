@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import io
 import itertools
 import time
 import warnings
@@ -21,6 +23,10 @@ AdvantageFunction = Callable[[FloatArray, IntArray], FloatArray]
 
 CHUNK = 256
 """Groups per call while every combination of rewards is asked for: loops over all pairs stay cheap."""
+
+
+KEPT = 200
+"""Characters of what an estimator prints that are kept for a remark."""
 
 
 class EstimatorError(InvalidInputError):
@@ -42,12 +48,28 @@ class _Naming:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception) and not isinstance(error, EstimatorError):
+        # SystemExit too: a script that ends itself must not end the probe without a word.
+        if isinstance(error, Exception | SystemExit) and not isinstance(error, EstimatorError):
             said = " ".join(str(error).split())[:200]
             raise EstimatorError(
                 f"{self._name} raises {type(error).__name__}"
                 f"{f' ({said})' if said else ''} given {self._given}"
             ) from error
+
+
+class _Printed(io.TextIOBase):
+    """Takes what is printed and keeps the beginning."""
+
+    def __init__(self, box: BlackBox) -> None:
+        self._box = box
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        if len(self._box.printed) < KEPT:
+            self._box.printed = (self._box.printed + text)[:KEPT]
+        return len(text)
 
 
 @dataclasses.dataclass
@@ -57,27 +79,36 @@ class BlackBox:
     Attributes:
         name: how the user calls it.
         make: returns an instance without a past; a function without state may return itself.
+        known: the name in `levelhead.lab.expectation.NAMES` of the estimator that it is; empty for
+            any other.
         dtype: what it returned, e.g. `float32`; empty before the first call.
         writes: whether it changed the arrays that it was given.
         not_finite: the input for which it first returned NaN or an infinity; empty if never.
         largest: the largest advantage in size since this was last set to 0.
         calls: how often it was called.
         seconds: how long these calls took.
+        printed: the beginning of what it printed, which is shown nowhere else.
     """
 
     name: str
     make: Callable[[], AdvantageFunction]
+    known: str = ""
     dtype: str = ""
     writes: bool = False
     not_finite: str = ""
     largest: float = 0.0
     calls: int = 0
     seconds: float = 0.0
+    printed: str = ""
 
     def fresh(self) -> Instance:
         """An instance without a past."""
-        with _Naming(self.name, "nothing, while it is made"):
+        with _Naming(self.name, "nothing, while it is made"), self.silent():
             return Instance(self, self.make())
+
+    def silent(self) -> contextlib.AbstractContextManager[object]:
+        """Inside, what is printed goes to `printed` and not among our own output."""
+        return contextlib.redirect_stdout(_Printed(self))
 
 
 @dataclasses.dataclass
@@ -112,6 +143,7 @@ class Instance:
             _Naming(box.name, given),
             np.errstate(all="ignore"),
             warnings.catch_warnings(),
+            box.silent(),
         ):
             warnings.simplefilter("ignore")
             got = np.asarray(self.function(r, g))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from levelhead.probe.blackbox import BlackBox
-from levelhead.probe.questions import Traits
+from levelhead.probe.questions import SCALE, Traits
 from levelhead.probe.reading import Reading
-from levelhead.probe.verdict import NEAR, listed
+from levelhead.probe.verdict import NEAR
 
 __all__ = ["mechanism", "notes", "tags"]
 
@@ -42,6 +42,7 @@ def mechanism(reading: Reading) -> tuple[str, ...]:
         *(_WRONG_SIGN if t.direction < 0 else ()),
         *_by_order(reading, t),
         *_by_spread(reading, t),
+        *_by_side(reading, t),
         *_by_leak(reading, t),
         *_by_baseline(reading, t),
         *_by_past(t),
@@ -102,15 +103,28 @@ def _by_order(reading: Reading, t: Traits) -> list[str]:
 def _by_spread(reading: Reading, t: Traits) -> list[str]:
     if t.ranks:
         return []
-    if t.degree <= -1:
-        power = "squared" if t.degree == -1 else f"to the power {1 - t.degree:g}"
+    if t.degree < 0:
+        power = (
+            f"to the power {1 - t.degree:.2g}"
+            if t.degree != -1
+            else ("squared (its variance, or its spread twice)")
+        )
+        first = (
+            f"Divides by the spread of the group {power}"
+            if t.affine
+            else f"Wider rewards of a group get smaller advantages (power {t.degree:.2g} of their size)"
+        )
         return [
-            f"Divides by the spread of the group {power} (its variance, or its spread twice): the less "
-            f"the samples of a prompt differ, the more they count; {_pulls(reading)}."
+            f"{first}: the less the samples of a prompt differ, the more they count{_at(reading)}."
         ]
     if t.degree != 0:
-        return []
-    if t.leak.constant_only:
+        return _in_between(reading, t)
+    if not t.affine:
+        first = (
+            "Takes the size of a group's rewards out, though not as one divisor for all of its samples: "
+            "multiplied rewards get the same advantages. That size"
+        )
+    elif t.leak.constant_only and t.leak.scale:
         first = (
             "Normalizes twice: it divides by the spread of the group and then once more by that of the "
             "whole batch. The second division only rescales everything, and with it every step's size, "
@@ -124,7 +138,61 @@ def _by_spread(reading: Reading, t: Traits) -> list[str]:
         text = f"{first} is smallest where the outcomes are all alike: these groups count the most"
     if reading.verdict == "calibrated":
         return [f"{text}; at this size of group the policy ends at the truth all the same."]
-    return [f"{text}; {_pulls(reading)}."]
+    return [f"{text}{_at(reading)}."]
+
+
+def _at(reading: Reading) -> str:
+    """The measured pull at the end of a sentence; nothing where the policy ends at the truth."""
+    pulls = "" if reading.verdict == "calibrated" else _pulls(reading)
+    return f"; {pulls}" if pulls else ""
+
+
+def _in_between(reading: Reading, t: Traits) -> list[str]:
+    """Advantages that grow with a group's rewards, but not in proportion."""
+    if t.leak.any and not t.leak.constant_only:
+        return []
+    if np.isfinite(t.degree) and abs(t.degree - 1.0) > HARMLESS:
+        grown = SCALE**t.degree
+        first = (
+            f"Rewards of a group that are {SCALE:g} times as far apart get advantages that are "
+            f"{grown:.2g} times as large"
+        )
+        if t.degree > 1.0:
+            return [
+                f"{first}: the more the samples of a prompt differ, the more they count, twice."
+            ]
+        what = "partly divides by the spread of the group" if t.affine else "partly scale-free"
+        which = (
+            ", which depends on the outcome that the whole group shares"
+            if t.affine and reading.groups == "shared"
+            else ""
+        )
+        return [f"{first}: it {'' if t.affine else 'is '}{what}{which}{_at(reading)}."]
+    return []
+
+
+def _by_side(reading: Reading, t: Traits) -> list[str]:
+    """Good and bad samples treated differently, or rewards bent."""
+    if t.winner:
+        return []
+    if t.no_negative:
+        return [
+            "Never gives a negative advantage: what is worse than the baseline is not pushed down, so "
+            "that statements whose rewards vary gain by their good days and pay for no bad ones"
+            f"{_at(reading)}."
+        ]
+    if t.asymmetric:
+        return [
+            "Treats good and bad samples differently: rewards with the sign turned do not get "
+            f"advantages with the sign turned{_at(reading)}."
+        ]
+    bent = np.isnan(t.degree) and not t.affine
+    if bent and not (t.leak.any or t.ordered or t.labels or np.isfinite(t.bound)):
+        return [
+            "Bends the rewards: within a group advantages do not grow in proportion to them, so that "
+            f"what is best on average need not be what is pushed up{_at(reading)}."
+        ]
+    return []
 
 
 def _by_leak(reading: Reading, t: Traits) -> list[str]:
@@ -132,28 +200,26 @@ def _by_leak(reading: Reading, t: Traits) -> list[str]:
     if not leak.any or leak.constant_only:
         return []
     said: list[str] = []
+    divides = _divides(t)
     batch = f"in a batch of {reading.prompts} prompts" if reading.prompts else "in this batch"
     if leak.by_position:
-        what = listed(
-            [*(["the mean"] if leak.shift else []), *(["the spread"] if leak.scale else [])]
-        )
-        verb = (
-            "Normalizes" if leak.shift and leak.scale else "Subtracts" if leak.shift else "Divides"
-        )
-        link = {"Normalizes": "by", "Subtracts": "of", "Divides": "by"}[verb]
-        text = (
-            f"{verb} sample i of a prompt {link} {what} of the i-th samples of all prompts: "
-            "a statistic over the wrong axis"
-            if verb != "Subtracts"
-            else "Subtracts from sample i of a prompt the mean of the i-th samples of all prompts: "
-            "a statistic over the wrong axis"
-        )
+        of_all = "of the i-th samples of all prompts: a statistic over the wrong axis"
+        if leak.shift and divides:
+            text = f"Normalizes sample i of a prompt by the mean and the spread {of_all}"
+        elif leak.shift:
+            text = f"Subtracts from sample i of a prompt the mean {of_all}"
+        elif divides:
+            text = f"Divides sample i of a prompt by the spread {of_all}"
+        else:
+            text = f"The advantage of sample i of a prompt depends on the rewards {of_all}"
         if leak.scale and reading.unequal_positions > 1 + HARMLESS:
             text += (
                 f". Where a sample stands in its group decides how much it counts: {batch} the largest "
                 f"factor is {reading.unequal_positions:.1f} times the smallest"
             )
         said.append(text + ".")
+    elif leak.scale and not leak.shift and not divides:
+        said.append("The size of a prompt's advantages depends on the rewards of other prompts.")
     elif leak.scale and not leak.shift:
         said.append(
             "Divides by a spread that mixes prompts: a prompt's step depends on how its batch is made "
@@ -166,15 +232,18 @@ def _by_leak(reading: Reading, t: Traits) -> list[str]:
         )
     elif leak.shift:
         whose = "another prompt's rewards" if leak.some_groups else "a mean that mixes prompts"
-        text = f"Subtracts {whose}" + (
-            ", and divides by a spread of the batch" if leak.scale else ""
-        )
+        text = f"Subtracts {whose}" + (", and divides by a spread of the batch" if divides else "")
         said.append(f"{text}: the baseline leaks from prompt to prompt.")
     else:
         said.append("The rewards of other prompts change the advantages of a prompt.")
     said += _offsets(reading) if leak.shift else []
     said += _few_prompts(reading)
     return said
+
+
+def _divides(t: Traits) -> bool:
+    """Whether it was seen that a spread over prompts divides: all rewards larger, advantages not."""
+    return t.leak.scale and not t.leak.constant_only and t.batch_degree < 1.0 - HARMLESS
 
 
 def _offsets(reading: Reading) -> list[str]:
@@ -197,6 +266,8 @@ def _noise(reading: Reading) -> str:
             "; on average that cancels, but a step of the same accuracy needs "
             f"{reading.samples_needed:.1f} times the samples of (reward - group mean)"
         )
+    if reading.verdict == "backwards":
+        return ""  # what a wrong step costs is beside the point
     return "; that cancels on average, and costs no accuracy that was measurable here"
 
 
@@ -205,6 +276,8 @@ def _few_prompts(reading: Reading) -> list[str]:
     if not np.isfinite(end):
         return []
     many = reading.end(0.75)
+    if many is not None and abs(end - many.mean) <= NEAR and reading.verdict != "calibrated":
+        return []  # no other end than with many prompts
     beside = f" (at {many.mean:.2f} with {reading.prompts})" if many is not None else ""
     if abs(end - 0.75) <= NEAR:
         if many is None or abs(many.mean - 0.75) > NEAR:
@@ -285,16 +358,26 @@ def tags(t: Traits | None) -> str:
     if t.random or t.direction == 0:
         return "random" if t.random else "all zero"
     leak = t.leak
+    alone = not leak.any or leak.constant_only
+    partly = alone and HARMLESS < t.degree < 1.0 - HARMLESS
     words = [
         (t.direction < 0, "wrong sign"),
         (t.ranks and t.winner, "best of the group only"),
         (t.ranks and not t.winner, "ranks only"),
         (t.winner and not t.ranks, "lead of the best only"),
-        (t.degree == 0 and not t.ranks, "÷ group spread"),
-        (t.degree <= -1, "÷ group spread, more than once"),
-        (leak.constant_only, "÷ batch spread again"),
+        (t.degree == 0 and not t.ranks and t.affine, "÷ group spread"),
+        (t.degree == 0 and not t.ranks and not t.affine, "scale-free"),
+        (partly and t.affine, "÷ part of the group spread"),
+        (partly and not t.affine, "partly scale-free"),
+        (t.no_negative and not t.winner, "no negative advantage"),
+        (
+            t.asymmetric and not t.no_negative and not t.winner,
+            "good and bad samples differ",
+        ),
+        (t.degree < 0, "÷ group spread, more than once"),
+        (leak.constant_only and leak.scale, "÷ batch spread again"),
         (leak.by_position, "statistic over the wrong axis"),
-        (leak.scale and not leak.constant_only and not leak.by_position, "÷ batch spread"),
+        (_divides(t) and not leak.by_position, "÷ batch spread"),
         (leak.shift and not leak.by_position, "- mean over prompts"),
         (t.history == "scale", "÷ earlier spread"),
         (t.history == "shift", "- earlier mean"),
@@ -346,10 +429,15 @@ def notes(box: BlackBox, t: Traits, largest: float, *, own: bool) -> tuple[str, 
             "takes neighbors for a group: an interleaved batch gets other advantages, or none"
         )
     said += [text for text in (t.one_group, t.unequal) if text]
-    if t.nan_reward == "the batch":
-        said.append("one reward that is NaN makes advantages of other prompts NaN")
-    if t.nan_reward == "its group":
-        said.append("one reward that is NaN makes its whole group NaN")
+    if t.nan_reward in ("the batch", "its group"):
+        reach = "advantages of other prompts" if t.nan_reward == "the batch" else "its whole group"
+        said.append(
+            f"one reward that is NaN makes {reach} NaN: a single answer that cannot be scored would "
+            "spoil the update; leave NaN out of the statistics and give it the advantage 0"
+        )
+    if box.printed:
+        shown = " ".join(box.printed.split())[:60]
+        said.append(f"prints when it is called, which is not shown here: {shown!r}")
     if box.dtype and not box.dtype.startswith("float64"):
         said.append(f"returns {box.dtype}")
     return tuple(said)

@@ -13,6 +13,7 @@ import numpy as np
 
 from levelhead._arrays import FloatArray
 from levelhead.lab.exact import AdvantageTable, true_advantage
+from levelhead.lab.expectation import NAMES, ExpectedFunction, expectation
 from levelhead.lab.meanfield import fixed_points
 from levelhead.lab.policy import beta_policy
 from levelhead.probe.blackbox import BlackBox
@@ -25,8 +26,15 @@ GRIDS: tuple[tuple[float, ...], ...] = (
     (0.01, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.99),
     (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99),
     (0.01, 0.25, 0.5, 0.75, 0.99),
+    (0.01, 0.25, 0.75, 0.99),
 )
 """Tokens of the measured policies, the finest first; the inner values are the true probabilities."""
+
+ALONE = (0.25, 0.75)
+"""True probabilities that, for groups larger still, have worlds of their own with three tokens: the
+truth and the ends."""
+
+ENDS = (0.01, 0.99)
 
 MAX_GROUPS = 80_000
 """Multisets that a table may have."""
@@ -36,6 +44,10 @@ SHARPNESS = 20.0
 
 NEAR = (0.25, 0.5, 0.75)
 """Where policies are concentrated when the bias is measured, beside the uniform one and the truth."""
+
+BATCHED = ("batch_std", "reinforce_pp", "ema_std")
+CLOSED = frozenset(NAMES) - {*BATCHED, "pl_zscore"}
+"""Estimators of ours that look at one group at a time and whose expectation has a closed form."""
 
 FURTHER, STILL = 100, 0.01
 """More mean-field updates, and how little they move the mean statement of what has settled."""
@@ -109,6 +121,7 @@ class Ends:
         settled: (P,) whether they had stopped moving.
         steps: how many updates there were.
         calls: batches per update; 0 where nothing was sampled.
+        start: (P, K) the policies at the start; uniform where it is None.
     """
 
     policy: FloatArray
@@ -116,12 +129,17 @@ class Ends:
     settled: np.ndarray
     steps: int
     calls: int
+    start: FloatArray | None = None
 
 
-def exact(
-    box: BlackBox, reward: str, outcomes: str, group_size: int, *, seed: int
-) -> tuple[Setting, Ends, list[Bias]] | None:
+Found = tuple[Setting, Ends, list[Bias]]
+
+
+def exact(box: BlackBox, reward: str, outcomes: str, group_size: int, *, seed: int) -> Found | None:
     """Exact expectations and mean-field ends of an estimator that looks at one group at a time.
+
+    By a table of all groups; where they are too many, by the closed form if the estimator is one of
+    ours, else with fewer tokens.
 
     Args:
         box: the estimator.
@@ -134,25 +152,63 @@ def exact(
         The world, the ends and the biases; None where groups are too large for a table, or the
         order within a group turns out to matter.
     """
+    finest = Setting.of(reward, outcomes, group_size, GRIDS[0])
+    if finest.n_groups() > MAX_GROUPS and box.known in CLOSED:
+        return _follow(
+            finest, expectation(box.known, finest.rewards, group_size, outcomes=outcomes)
+        )
     for values in GRIDS:
         setting = Setting.of(reward, outcomes, group_size, values)
         if setting.n_groups() <= MAX_GROUPS:
-            break
-    else:
+            return _follow(setting, _tabulated(box, setting, seed))
+    alone = [Setting.of(reward, outcomes, group_size, (ENDS[0], truth, ENDS[1])) for truth in ALONE]
+    if max(setting.n_groups() for setting in alone) > MAX_GROUPS:
         return None
-    table = AdvantageTable.build(
-        box.fresh().in_chunks, setting.rewards, group_size, outcomes=outcomes, seed=seed
-    )
+    whole = Setting.of(reward, outcomes, group_size, (ENDS[0], *ALONE, ENDS[1]))
+    return _beside(whole, [_follow(one, _tabulated(box, one, seed)) for one in alone])
+
+
+def _tabulated(box: BlackBox, setting: Setting, seed: int) -> ExpectedFunction:
+    return AdvantageTable.build(
+        box.fresh().in_chunks,
+        setting.rewards,
+        setting.group_size,
+        outcomes=setting.outcomes,
+        seed=seed,
+    ).expected
+
+
+def _follow(setting: Setting, expectations: ExpectedFunction) -> Found:
+    """The ends and biases of an estimator whose expectation is a function of policy and truth."""
     p, v = setting.truths, setting.values
-    found = fixed_points(table.expected, p, v)
-    later = fixed_points(table.expected, p, v, start=found.policy, steps=FURTHER)
+    found = fixed_points(expectations, p, v)
+    later = fixed_points(expectations, p, v, start=found.policy, steps=FURTHER)
     settled = found.converged | (np.abs(later.mean - found.mean) < STILL)
     biases = []
     for name, policy in policies(setting):
-        expected = table.expected(policy, p)
+        expected = expectations(policy, p)
         biases += biases_at(setting, name, policy, expected, np.zeros_like(expected))
     ends = Ends(later.policy, np.zeros(p.size), settled, int(found.steps.max()), 0)
     return setting, ends, biases
+
+
+def _beside(whole: Setting, found: list[Found]) -> Found:
+    """Worlds with a truth each as rows of one whose tokens are those of all."""
+    policy, start = np.zeros((2, len(found), whole.values.size))
+    biases: list[Bias] = []
+    for row, (setting, ends, some) in enumerate(found):
+        columns = np.searchsorted(whole.values, setting.values)
+        policy[row, columns], start[row, columns] = ends.policy[0], setting.uniform[0]
+        for bias in some:
+            wide = {}
+            for what in ("expected", "exact", "error", "probability"):
+                line = np.full(whole.values.size, 0.0 if what == "probability" else np.nan)
+                line[columns] = getattr(bias, what)
+                wide[what] = tuple(line.tolist())
+            biases.append(dataclasses.replace(bias, **wide))
+    settled = np.array([ends.settled[0] for _, ends, _ in found])
+    steps = max(ends.steps for _, ends, _ in found)
+    return whole, Ends(policy, np.zeros(len(found)), settled, steps, 0, start), biases
 
 
 def policies(setting: Setting) -> list[tuple[str, FloatArray]]:

@@ -75,6 +75,9 @@ class Traits:
             the group's spread; NaN if they follow none.
         batch_degree: the same for the scale of all rewards.
         ranks: only the order of the rewards within the group matters.
+        affine: within a group, advantages are a multiple of the rewards plus a constant.
+        asymmetric: rewards of the other sign do not get advantages of the other sign.
+        no_negative: no sample gets a negative advantage.
         winner: all samples but the best of a group get the same.
         centered: the advantages of a group sum to 0.
         direction: 1 where better rewards get larger advantages, -1 where smaller, 0 where all are 0.
@@ -100,6 +103,9 @@ class Traits:
     degree: float = 1.0
     batch_degree: float = 1.0
     ranks: bool = False
+    affine: bool = True
+    asymmetric: bool = False
+    no_negative: bool = False
     winner: bool = False
     centered: bool = True
     direction: int = 1
@@ -154,6 +160,9 @@ def ask(box: BlackBox, group_size: int, *, seed: int = 0) -> Traits:
         same_position=all(x.same_position for x in found),
         labels=any(x.labels for x in found),
         ranks=all(x.ranks for x in found),
+        affine=all(x.affine for x in found),
+        asymmetric=any(x.asymmetric for x in found),
+        no_negative=all(x.no_negative for x in found),
         winner=all(x.winner for x in found),
         centered=all(x.centered for x in found),
     )
@@ -222,6 +231,9 @@ class _Questions:
             degree=_degree(base[mine], scaled[mine]),
             batch_degree=_degree(base, self.answer(SCALE * self.rewards)),
             ranks=direction != 0 and self.by_rank(base),
+            affine=_affine(self.rewards[mine], base[mine]) is not None or self.size == 2,
+            asymmetric=not stateful and self.asymmetric(),
+            no_negative=direction != 0 and float(base.min()) >= -SAME * _size(base),
             winner=direction != 0 and self.winner_only(base),
             centered=bool(np.all(np.abs(_rows(base, self.size).sum(1)) <= SAME * _size(base))),
             direction=direction,
@@ -238,8 +250,9 @@ class _Questions:
         """What earlier rewards of other size, or of another level, do to my advantages."""
         wider = self.answer(self.rewards, past=SCALE * (self.past - _means(self.past, self.size)))
         pairs = list(zip(_rows(base, self.size), _rows(wider, self.size), strict=True))
-        if any(not _same(a, b) for a, b in pairs) and all(np.isfinite(_ratio(*p)) for p in pairs):
-            return "scale"
+        ratios = [_ratio(*pair) for pair in pairs]
+        if any(not _same(a, b) for a, b in pairs) and all(ratio <= 1 + SAME for ratio in ratios):
+            return "scale"  # wider rewards before, smaller advantages now
         higher = self.answer(self.rewards, past=self.past + SHIFT)
         steps = _rows(higher - base, self.size)
         if all(np.isfinite(_constant(row, base)) for row in steps) and not _same(base, higher):
@@ -335,6 +348,11 @@ class _Questions:
         """Whether stretching the rewards without changing their order changes nothing."""
         bent = [np.exp(1.5 * self.rewards), np.sign(self.rewards) * np.abs(self.rewards) ** 3]
         return all(_same(self.answer(new), base) for new in bent)
+
+    def asymmetric(self) -> bool:
+        """Whether the mirror image of the rewards gets other advantages than mirrored ones."""
+        far = 10.0 * (self.rewards - _means(self.rewards, self.size))
+        return any(not _same(self.answer(-r), -self.answer(r)) for r in (self.rewards, far))
 
     def winner_only(self, base: FloatArray) -> bool:
         others = np.sort(_rows(self.rewards, self.size).argsort(1)[:, :-1], axis=1)
@@ -443,7 +461,13 @@ def _degree(base: FloatArray, scaled: FloatArray) -> float:
 
 
 def _affine(base: FloatArray, new: FloatArray) -> tuple[float, float] | None:
-    """Slope and summand of the line through all points; None where they are on no line."""
+    """Slope and summand of the line through all points; None where they are on no line.
+
+    Two points are on many: they tell a factor from a summand only where one of the two fits alone.
+    """
+    if base.size < 3:
+        factor = _ratio(base, new) if base.size == 2 else float("nan")
+        return (factor, 0.0) if np.isfinite(factor) else None
     design = np.stack([base, np.ones_like(base)], axis=1)
     slope, step = np.linalg.lstsq(design, new, rcond=None)[0]
     return (float(slope), float(step)) if _same(new, slope * base + step) else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from levelhead.probe.questions import Traits
 
-__all__ = ["Bias", "End", "LengthReading", "Reading"]
+__all__ = ["Bias", "End", "LengthReading", "LengthVerdict", "Reading", "Verdict"]
 
 Verdict = Literal[
     "calibrated",
@@ -35,8 +35,10 @@ class End:
         sd: standard deviation of single samples.
         low: share of single samples that state at most 0.1.
         high: share that state at least 0.9.
-        error: standard error of `mean` from sampling; 0 where nothing was sampled.
-        settled: whether it had stopped moving.
+        error: standard error of `mean` from sampling, at least what other samples, and the mirrored
+            truth, say; 0 where nothing was sampled.
+        settled: whether it had stopped moving and, where it was sampled, other samples end there
+            too.
         label: what that is called.
     """
 
@@ -143,6 +145,10 @@ class Reading:
     notes: tuple[str, ...] = ()
     failure: str = ""
 
+    def __str__(self) -> str:
+        """Name and headline in a line, then how it works, a sentence a line."""
+        return "\n".join([f"{self.name}: {self.headline}", *self.mechanism])
+
     @property
     def pull(self) -> float:
         """Pull at the policy near 0.75 where 0.75 is the truth; NaN where it was not measured."""
@@ -190,6 +196,10 @@ class LengthReading:
     headline: str = ""
     seconds: float = 0.0
     failure: str = ""
+
+    def __str__(self) -> str:
+        """Name and headline in a line."""
+        return f"{self.name}: {self.headline}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain types for JSON; what is not finite becomes None."""

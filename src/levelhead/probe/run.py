@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from levelhead._arrays import FloatArray, IntArray
+from levelhead.advantages import TABLE
 from levelhead.errors import InvalidInputError, unknown_name
 from levelhead.lab.lengths import drift
 from levelhead.probe.blackbox import BlackBox, EstimatorError, instances
@@ -22,7 +23,7 @@ from levelhead.probe.sampling import (
     two_prompts_end,
     unequal_positions,
 )
-from levelhead.probe.verdict import ends_of, overall, qualified
+from levelhead.probe.verdict import ends_of, overall, pushed, qualified
 from levelhead.rewards import TABLE as REWARDS
 
 __all__ = ["GROUPS", "probe", "probe_loss", "read"]
@@ -71,10 +72,12 @@ def probe(
         is raised.
 
     Raises:
-        InvalidInputError: an unknown reward or kind of groups, or a group size out of range.
+        InvalidInputError: no function, an unknown reward or kind of groups, or a group size out of
+            range.
 
     Edge cases: an estimator that looks at one group at a time is measured exactly, without any
-        sampling, as far as groups can be enumerated; others on batches of 56 prompts.
+        sampling, as far as groups can be enumerated, and ours at any size; others on batches of 56
+        prompts. What the estimator prints is not shown.
     Properties: the same samples for every estimator that is sampled.
     Reference: the fixed points of arXiv:2508.11800.
 
@@ -83,10 +86,22 @@ def probe(
         >>> probe(rloo).headline.split(":")[0]
         'calibrated'
     """
+    if not callable(estimator):
+        raise _no_function(estimator)
     label = name or getattr(estimator, "__name__", type(estimator).__name__)
+    known = next((row.name for row in TABLE.values() if row.function is estimator), "")
     return read(
-        BlackBox(label, instances(estimator)),
+        BlackBox(label, instances(estimator), known),
         Reading(label, version, how, note, reward, groups, group_size, seed),
+    )
+
+
+def _no_function(got: object) -> InvalidInputError:
+    given = f"{got!r}"[:60]
+    known = isinstance(got, str) and got in TABLE
+    hint = f"pass levelhead.advantages.{got}" if known else "pass the function itself"
+    return InvalidInputError(
+        f"estimator: expected a function (rewards, groups) -> advantages, got {given}; {hint}"
     )
 
 
@@ -126,9 +141,10 @@ def _measured(box: BlackBox, empty: Reading) -> Reading:
     found = exact(box, *world, seed=empty.seed) if traits.tabulable else None
     method = "sampled" if found is None else "exact"
     if found is None:
-        found = sampled(box, *world, seed=empty.seed)
+        by_prompt = traits.labels or traits.leak.some_groups
+        found = sampled(box, *world, seed=empty.seed, mirrored=not by_prompt)
     setting, ends, biases = found
-    labeled = ends_of(setting.truths, setting.values, ends.policy, ends.error, ends.settled)
+    labeled = pushed(ends_of(setting.truths, setting.values, ends), biases)
     verdict, headline = overall(labeled)
     largest = box.largest
     noise, offsets = samples_needed(box, *world, seed=empty.seed)

@@ -11,7 +11,7 @@ from levelhead._arrays import FloatArray, IntArray
 from levelhead.lab.exact import true_advantage
 from levelhead.lab.policy import AdamW, softmax
 from levelhead.probe.blackbox import BlackBox, Instance
-from levelhead.probe.measure import GRIDS, Ends, Setting, biases_at, policies
+from levelhead.probe.measure import GRIDS, NEAR, Ends, Setting, biases_at, policies
 from levelhead.probe.reading import Bias
 
 __all__ = ["PROMPTS", "sampled", "samples_needed", "two_prompts_end", "unequal_positions"]
@@ -61,6 +61,9 @@ FORGET = 0.8
 STILL = 0.05
 """A mean statement that varies by less than this over the last quarter of the steps has settled."""
 
+DRIVEN = 0.5
+"""A pull from which the policy of a place does not stay there."""
+
 BLOCKS = 5
 """Last twentieths of the steps over which the end of a sampled ascent is averaged."""
 
@@ -70,7 +73,13 @@ PROMPTS = PROMPTS_PER_TRUTH * (len(GRIDS[0]) - 2)
 
 
 def sampled(
-    box: BlackBox, reward: str, outcomes: str, group_size: int, *, seed: int
+    box: BlackBox,
+    reward: str,
+    outcomes: str,
+    group_size: int,
+    *,
+    seed: int,
+    mirrored: bool = True,
 ) -> tuple[Setting, Ends, list[Bias]]:
     """Expectations and ends by sampling batches of prompts of mixed difficulty.
 
@@ -80,18 +89,57 @@ def sampled(
         outcomes: `shared` or `independent`.
         group_size: samples per group.
         seed: of all samples; they are the same for every estimator with the same plan.
+        mirrored: whether p and 1 - p must have mirrored ends where the reward is symmetric; False
+            for an estimator that treats prompts differently by their ids or places.
 
     Returns:
-        The world, the ends with standard errors, and the biases.
+        The world, the ends with standard errors, and the biases. An end has settled where a second
+        ascent with other samples comes to it, and where that of 1 - p mirrors it if the reward does.
     """
     setting = Setting.of(reward, outcomes, group_size, GRIDS[0])
     plan = _plan(box, setting, seed)
-    ends = _ascend(box, setting, setting.truths, plan.steps, plan.calls, seed)
+    ends = _twice(box, setting, plan, seed, mirrored)
     biases = []
     for name, policy in policies(setting):
         expected, error = _expected(box, setting, policy, plan.bias_calls, seed)
         biases += biases_at(setting, name, policy, expected, error)
-    return setting, ends, biases
+    at = ends.policy @ setting.values
+    driven = np.array([_driven(p, m, biases) for p, m in zip(setting.truths, at, strict=True)])
+    return setting, dataclasses.replace(ends, settled=ends.settled & ~driven), biases
+
+
+def _driven(p: float, at: float, biases: list[Bias]) -> bool:
+    """Whether a policy near this end is still driven: one that has narrowed can hardly move.
+
+    A policy that is right has a pull too where it is skewed, that of the exact advantage.
+    """
+    right = abs(at - p) < STILL
+    means = {f"near {mean:g}": mean for mean in NEAR} | {"near the truth": p}
+    return any(
+        abs(b.pull - right * b.exact_pull) > DRIVEN and abs(means[b.policy] - at) < STILL
+        for b in biases
+        if b.policy in means and np.isclose(b.p, p)
+    )
+
+
+def _twice(box: BlackBox, setting: Setting, plan: Plan, seed: int, mirrored: bool) -> Ends:
+    """The ends of one ascent, with the errors that a second one and the symmetry of truths show.
+
+    How an end varies late in an ascent says nothing of where another one would end: a policy that
+    has narrowed by chance stays where it is.
+    """
+    p, values = setting.truths, setting.values
+    one, other = (_ascend(box, setting, p, plan.steps, plan.calls, (seed, run)) for run in range(2))
+    mean, again = one.policy @ values, other.policy @ values
+    gap = np.abs(mean - again)
+    error = np.maximum(one.error, gap / np.sqrt(2))
+    settled = one.settled & (gap < STILL)
+    if mirrored and np.allclose(setting.rewards[0], setting.rewards[1, ::-1]):
+        # Where p is 1/2 either of two mirrored ends is as good as the other.
+        lopsided = np.where(np.abs(p - 0.5) > STILL, np.abs(mean + mean[::-1] - 1.0), 0.0)
+        error = np.maximum(error, lopsided / np.sqrt(2))
+        settled &= lopsided < np.maximum(STILL, 3 * np.hypot(one.error, one.error[::-1]))
+    return dataclasses.replace(one, error=error, settled=settled)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +205,7 @@ def _ascend(
     p: FloatArray,
     steps: int,
     calls: int,
-    seed: int,
+    seed: int | tuple[int, int],
     per_truth: int = PROMPTS_PER_TRUTH,
 ) -> Ends:
     """Stochastic ascent from the uniform policy, all true probabilities in every batch.
@@ -166,7 +214,7 @@ def _ascend(
     known exactly. The multiple comes from earlier steps: one fitted to the batch itself would hide
     how the batch's own outcomes change the advantages.
     """
-    rng = np.random.default_rng([seed, 13])
+    rng = np.random.default_rng([13, *((seed,) if isinstance(seed, int) else seed)])
     instance, n_tokens = box.fresh(), setting.values.size
     logits = np.zeros((p.size, n_tokens))
     # Fewer steps are longer ones, so that a slow estimator's policies come as far.

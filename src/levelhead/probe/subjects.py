@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 from levelhead import __version__
 from levelhead._arrays import FloatArray, IntArray
@@ -22,6 +23,8 @@ __all__ = ["PACKAGES", "Subject", "everything", "measure", "resolve"]
 PACKAGES: dict[str, ModuleType] = {"trl": trl, "verl": verl}
 """Packages whose installed code can be probed, by the prefix of their subjects."""
 
+TITLES = {"trl": "TRL", "verl": "verl"}
+
 OURS = f"levelhead {__version__}"
 
 
@@ -37,6 +40,7 @@ class Subject:
         reason: why it cannot be driven; empty where it can.
         make: returns an estimator without a past; None for a loss, or where there is a reason.
         weights: lengths (B,) -> factors (B,); None for an estimator.
+        known: the name of one of ours, whose expectation is known at any size; empty for others.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Subject:
     reason: str = ""
     make: Callable[[], AdvantageFunction] | None = None
     weights: Callable[[IntArray], FloatArray] | None = None
+    known: str = ""
 
     @property
     def is_loss(self) -> bool:
@@ -123,11 +128,16 @@ def measure(
         return dataclasses.replace(
             empty, failure=subject.reason, headline=f"not measured: {subject.reason}"
         )
-    return read(BlackBox(subject.name, subject.make), empty)
+    return read(BlackBox(subject.name, subject.make, subject.known), empty)
 
 
 def _one(name: str) -> list[Subject]:
     prefix, colon, rest = name.partition(":")
+    lower = prefix.lower()
+    if colon and lower != prefix and lower in (*PACKAGES, "ours", "loss"):
+        raise InvalidInputError(
+            f"{name}: names are in lower case; did you mean {f'{lower}:{rest.lower()}'!r}?"
+        )
     if not colon:
         return [_named("estimator", name, _ours(), name)]
     if prefix == "ours":
@@ -157,11 +167,19 @@ def _named(kind: str, written: str, subjects: Sequence[Subject], name: str) -> S
                 f"{written}: expected file.py:function, got a file; name the function in it"
             )
         names += ["ours:all", "trl:all", "verl:all"]
+    same = next((known for known in names if known.lower() == name.lower()), None)
+    if same is not None:
+        raise InvalidInputError(
+            f"{kind}: names are in lower case, got {written!r}; did you mean {same!r}?"
+        )
     raise unknown_name(kind, written, names)
 
 
 def _ours() -> list[Subject]:
-    return [Subject(row.name, OURS, note=row.reference, make=row.start) for row in TABLE.values()]
+    return [
+        Subject(row.name, OURS, note=row.reference, make=row.start, known=row.name)
+        for row in TABLE.values()
+    ]
 
 
 def _our_losses() -> list[Subject]:
@@ -180,8 +198,15 @@ def _peers(package: str) -> list[Subject]:
             peer.reason,
             None if peer.call is None else instances(peer.call),
         )
-        for peer in PACKAGES[package].estimators()
+        for peer in _listed(package, "estimators")
     ]
+
+
+def _listed(package: str, what: str) -> list[Any]:
+    try:
+        return getattr(PACKAGES[package], what)()
+    except MissingDependencyError as error:
+        raise MissingDependencyError(f"the probe of {TITLES[package]}", error.extra) from error
 
 
 def _peer_losses(package: str) -> list[Subject]:
@@ -194,7 +219,7 @@ def _peer_losses(package: str) -> list[Subject]:
             peer.note,
             weights=peer.weights,
         )
-        for peer in PACKAGES[package].aggregations()
+        for peer in _listed(package, "aggregations")
     ]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from levelhead._arrays import FloatArray
+from levelhead.probe.measure import Ends
 from levelhead.probe.questions import Traits
-from levelhead.probe.reading import End, Verdict
+from levelhead.probe.reading import Bias, End, Verdict
 
-__all__ = ["NEAR", "ends_of", "label_end", "listed", "overall", "qualified"]
+__all__ = ["NEAR", "ends_of", "label_end", "listed", "overall", "pushed", "qualified"]
 
 NEAR = 0.05
 """A policy whose mean is this close to the truth has found it."""
@@ -26,6 +28,9 @@ ENDS = (0.1, 0.9)
 
 BOTH_ENDS, AT_ENDS = 0.1, 0.8
 """A lottery has at least the first share at each end and the second at the two together."""
+
+AROUND, PUSH = (0.25, 0.75), 0.1
+"""Policies beside 1/2, and the least pull back to it."""
 
 MOVED = 0.02
 """Total variation distance from the start below which a policy went nowhere."""
@@ -66,32 +71,58 @@ def label_end(p: float, mean: float, sd: float, low: float, high: float, moved: 
     return "underconfident" if sd <= SPREAD else "spread out"
 
 
-def ends_of(
-    p: FloatArray, values: FloatArray, policy: FloatArray, error: FloatArray, settled: np.ndarray
-) -> tuple[End, ...]:
+def ends_of(p: FloatArray, values: FloatArray, found: Ends) -> tuple[End, ...]:
     """The ends of all policies, labeled.
 
     Args:
         p: (P,) true probabilities.
         values: (K,) what the tokens state.
-        policy: (P, K) the last policies; they started uniform.
-        error: (P,) standard errors of the means.
-        settled: (P,) whether they had stopped moving.
+        found: the last policies, with their errors and starts.
 
     Returns:
         One end per true probability.
     """
     rows: list[End] = []
-    for truth, pi, se, still in zip(p, policy, error, settled, strict=True):
+    start = np.full(found.policy.shape, 1.0 / values.size) if found.start is None else found.start
+    for truth, first, pi, se, still in zip(
+        p, start, found.policy, found.error, found.settled, strict=True
+    ):
         mean = float(pi @ values)
         sd = float(np.sqrt(max(0.0, pi @ (values - mean) ** 2)))
         low, high = (
             float(pi[values <= ENDS[0] + 1e-9].sum()),
             float(pi[values >= ENDS[1] - 1e-9].sum()),
         )
-        moved = 0.5 * float(np.abs(pi - 1.0 / values.size).sum())
+        moved = 0.5 * float(np.abs(pi - first).sum())
         label = label_end(float(truth), mean, sd, low, high, moved)
         rows.append(End(float(truth), mean, sd, low, high, float(se), bool(still), label))
+    return tuple(rows)
+
+
+def pushed(ends: Sequence[End], biases: Sequence[Bias]) -> tuple[End, ...]:
+    """The same ends, where one at the symmetric start is called `calibrated` for a reason only.
+
+    A uniform policy states 1/2 on average. Where the truth is 1/2 too, it counts as an end that was
+    found only if policies above and below it are pulled back.
+
+    Args:
+        ends: one per true probability.
+        biases: the pulls at concentrated policies.
+
+    Returns:
+        The ends; `no push` instead of `calibrated` or `nowhere` at a truth of 1/2 with no pull.
+    """
+    rows: list[End] = []
+    for end in ends:
+        back = [
+            np.sign(0.5 - mean) * bias.pull
+            for bias in biases
+            for mean in AROUND
+            if bias.policy == f"near {mean:g}" and np.isclose(bias.p, end.p)
+        ]
+        middle = np.isclose(end.p, 0.5) and end.label in ("calibrated", "nowhere")
+        idle = middle and bool(back) and min(back) < PUSH
+        rows.append(dataclasses.replace(end, label="no push") if idle else end)
     return tuple(rows)
 
 
@@ -114,7 +145,11 @@ def overall(ends: Sequence[End]) -> tuple[Verdict, str]:
     moving = [end for end in decisive if not end.settled and end.label != "overconfident"]
     if 3 * len(moving) > len(decisive):
         where = "; ".join(f"{_at(end)} (truth {end.p:g})" for end in moving[:2])
-        return "not settled", f"not settled: policies still move when the steps are over: {where}"
+        text = (
+            "not settled: policies still move when the steps are over, or other samples end elsewhere: "
+            f"{where}"
+        )
+        return "not settled", text
     if all(label == "calibrated" for label in labels):
         off = max(abs(end.mean - end.p) for end in decisive)
         sd = max(end.sd for end in decisive)
@@ -174,7 +209,7 @@ def _sided(word: str, found: Sequence[End], decisive: Sequence[End]) -> str:
     if opposite:
         text += f", where it is {opposite[0].p:g} at {opposite[0].mean:.2f}"
     if not all(end.settled for end in found):
-        text += ", and still moving"
+        text += ", and not settled"
     if len(found) < len(decisive):
         text += f" (at {listed([f'{end.p:g}' for end in found])} only)"
     return text
