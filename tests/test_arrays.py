@@ -29,9 +29,20 @@ def test_numbers_of_any_kind_become_float64(values: Any) -> None:
 VECTORS: list[tuple[Any, str]] = [
     (["a"], "confidence: expected numbers, got list \"['a']\""),
     ([[0.5]], "confidence: expected one dimension (N,), got shape (1, 1); flatten it first"),
-    (0.5, "confidence: expected one dimension (N,), got shape ()"),
+    (0.5, "confidence: expected one dimension (N,), got the single number 0.5; put it in a list"),
+    (["0.5"], "confidence: expected numbers, got list \"['0.5']\""),
+    (np.array(["0.5"], dtype=object), "confidence: expected numbers, got ndarray"),
+    ([b"1"], "confidence: expected numbers, got list"),
+    (np.array([1 + 2j]), "confidence: expected numbers, got ndarray '[1.+2.j]'"),
+    ([1j, 0], "confidence: expected numbers, got list"),
+    (np.array(["2020-01-01"], dtype="M8[D]"), "confidence: expected numbers, got ndarray"),
+    ([10**400, 0], "confidence: expected numbers, got list"),
+    (
+        np.ma.array([0.5, 0.1, 0.2], mask=[0, 1, 1]),
+        "confidence: expected an array without a mask, got 2 masked values; leave these samples out",
+    ),
     ([], "confidence: expected at least one value, got none"),
-    ([0.5, 1.5], "got 1.5 at index 1; percentages must be divided by 100 (or pass --percent)"),
+    ([0.5, 1.5], "got 1.5 at index 1; percentages must be divided by 100"),
     ([0.5, -0.1], "confidence: expected values in [0, 1], got -0.1 at index 1"),
     ([np.nan, 0.5], "got nan at index 0; a missing value must be given as a record with a status"),
     ([np.inf], "confidence: expected values in [0, 1], got inf at index 0"),
@@ -43,6 +54,45 @@ def test_what_is_no_confidence(values: Any, words: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         arrays.probabilities("confidence", values)
     assert words in str(caught.value)
+
+
+def test_a_hint_for_the_command_line_is_not_given_to_python() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        arrays.probabilities("confidence", [90])
+    assert "--" not in str(caught.value)
+
+
+def test_an_array_whose_mask_is_empty_is_an_array() -> None:
+    masked = np.ma.array([0.5, 0.25], mask=[0, 0])
+    assert arrays.vector("x", masked).tolist() == [0.5, 0.25]
+    assert not isinstance(arrays.vector("x", masked), np.ma.MaskedArray)
+    assert arrays.codes("clusters", np.ma.array([7, 3], mask=False), 2).tolist() == [1, 0]
+    hidden = np.ma.array([1, 0], mask=[1, 0])
+    for take in (arrays.codes, arrays.integers, arrays.flags):
+        with pytest.raises(InvalidInputError, match="^g: expected an array without a mask, got 1"):
+            take("g", hidden, 2)
+
+
+@pytest.mark.parametrize("value", ["1", None, [1.0], 1j, np.complex128(1), np.array([1.0]), b"1"])
+def test_an_option_that_is_no_number(value: Any) -> None:
+    with pytest.raises(InvalidInputError, match="^eps: expected a number, got "):
+        arrays.real("eps", value)
+
+
+def test_options_are_numbers_of_any_kind() -> None:
+    for value in (1, 1.0, True, np.float32(1), np.int8(1), np.bool_(True)):
+        out = arrays.real("eps", value)
+        assert (out, type(out)) == (1.0, float)
+    with pytest.raises(InvalidInputError, match="^eps: expected a number, got one beyond 1e308$"):
+        arrays.real("eps", 10**400)
+
+
+def test_flags() -> None:
+    assert arrays.flags("parsed", [1, 0.0, True], 3).tolist() == [True, False, True]
+    with pytest.raises(
+        InvalidInputError, match="^parsed: expected True or False, got 2 at index 1"
+    ):
+        arrays.flags("parsed", [1, 2], 2)
 
 
 def test_a_vector_may_hold_anything_numeric() -> None:
@@ -138,6 +188,9 @@ def test_class_indices() -> None:
         ([10, 9, 10], [1, 0, 1]),
         (np.array([2, "2", 1], dtype=object), [1, 1, 0]),
         ([None, 1, None], [1, 0, 1]),
+        ([2**63 + 1, -1, 2**63 + 2], [1, 0, 2]),
+        ([np.uint64(2**63 + 1), np.int64(-1), np.uint64(2**63 + 2)], [1, 0, 2]),
+        ([2**70, 2**70 + 1, 2**70], [0, 1, 0]),
     ],
 )
 def test_labels_of_any_kind_become_codes(values: Any, codes: list[int]) -> None:

@@ -82,7 +82,9 @@ def public(path: Path, tree: ast.Module, package: Path) -> Iterator[Public]:
             if isinstance(node, ast.ClassDef):
                 for inner in node.body:
                     if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
-                        setter = any(ast.unparse(d).endswith(".setter") for d in inner.decorator_list)
+                        setter = any(
+                            ast.unparse(d).endswith(".setter") for d in inner.decorator_list
+                        )
                         if not setter:  # the property has the docstring
                             yield inner
 

@@ -447,3 +447,92 @@ def test_inputs_are_left_alone_and_checked(name):
         TABLE[name].function([np.nan], [1])
     with pytest.raises(InvalidInputError, match="expected 2 values, one for each of confidence"):
         TABLE[name].function(q, [1])
+
+
+def test_a_row_of_the_table_is_no_rule():
+    row = TABLE["brier"]
+    for call in (
+        lambda: max_calibration_weight(row),
+        lambda: rlcr_reward([0.5], [1], rule=row),
+        lambda: reward_table(row, [0.5]),
+    ):
+        with pytest.raises(
+            InvalidInputError,
+            match="^rule: expected a name or a loss, got the Reward 'brier' itself",
+        ):
+            call()
+    with pytest.raises(InvalidInputError, match="^rule: expected a name or a loss, got the int"):
+        max_calibration_weight(3)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda q: 3.0, r"got float of shape \(\)"),
+        (lambda q: q.tolist(), r"got list of shape \(\d+,\)"),
+        (lambda q: q[:1], r"got ndarray of shape \(1,\)"),
+        (lambda q: np.stack([q, q]), r"got ndarray of shape \(2, \d+\)"),
+        (lambda q: None, "got NoneType"),
+    ],
+)
+def test_what_a_loss_returns_is_checked(returned, message):
+    def mine(q, y):
+        return returned(q)
+
+    for call in (
+        lambda: max_calibration_weight(mine),
+        lambda: rlcr_reward([0.5, 0.2], [1, 0], rule=mine),
+        lambda: reward_table(mine, [0.1, 0.2]),
+    ):
+        with pytest.raises(
+            InvalidInputError, match=rf"^rule: expected mine to give \d+ losses, {message}"
+        ):
+            call()
+
+
+def test_a_loss_of_whole_numbers_is_a_loss():
+    got = reward_table(lambda q, y: (q > 0.5).astype(int) ^ y.astype(int), [0.1, 0.9])
+    assert got.tolist() == [[0.0, -1.0], [-1.0, 0.0]]
+    assert got.dtype == np.float64
+
+
+def test_a_rule_that_is_a_little_improper_is_refused():
+    """Brier for a prediction that is moved by 0.01: the truth costs 1e-4 more than the best does."""
+
+    def moved(q, y):
+        return (q + 0.01 - y) ** 2
+
+    with pytest.raises(
+        InvalidInputError, match="^rule: expected a proper loss .* got moved, whose"
+    ):
+        max_calibration_weight(moved)
+
+
+def test_a_valid_reward_a_little_below_the_lowest_is_refused():
+    with pytest.raises(InvalidInputError, match="^rewards: expected values of at least -1 "):
+        with_format_floor([-1.001, 0.0], [True, True], lowest=-1.0)
+    assert with_format_floor([-1.0 - 1e-12], [True], lowest=-1.0) == pytest.approx([-1.0])
+
+
+def test_options_that_are_no_numbers_are_refused():
+    for name, call in (
+        ("weight", lambda: rlcr_reward([0.5], [1], weight="1")),
+        ("floor", lambda: with_format_floor([0.0], [True], lowest=-1.0, floor="-1")),
+        ("lowest", lambda: with_format_floor([0.0], [True], lowest=[-1.0])),
+        (
+            "confidence_weight",
+            lambda: sycophantic_reward([1], [0], [1], confidence=[0.5], confidence_weight=None),
+        ),
+    ):
+        with pytest.raises(InvalidInputError, match=f"^{name}: expected a number, got "):
+            call()
+
+
+def test_one_prediction_without_a_list_is_told_what_to_do():
+    with pytest.raises(
+        InvalidInputError, match=r"^confidence: .* got the single number 0.9; put it"
+    ):
+        log_reward(0.9, 1)
+    with pytest.raises(InvalidInputError) as caught:
+        log_reward([90], [1])
+    assert "--" not in str(caught.value)

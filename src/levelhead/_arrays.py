@@ -6,6 +6,8 @@ The inputs are never written to; an input that is a float64 array already is not
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,10 +20,13 @@ __all__ = [
     "IntArray",
     "class_probabilities",
     "codes",
+    "flags",
     "integers",
     "paired",
     "probabilities",
+    "real",
     "times_or_none",
+    "unmasked",
     "vector",
     "weights_or_none",
 ]
@@ -37,15 +42,40 @@ SUM_TOLERANCE = 1e-6
 
 def vector(name: str, values: ArrayLike) -> FloatArray:
     """`values` as a 1-D float64 array, NaN and infinities allowed."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{name}: expected numbers, got {_describe(values)}") from error
+    array = _floats(name, values)
+    if array.ndim == 0:
+        raise InvalidInputError(
+            f"{name}: expected one dimension (N,), got the single number {array}; put it in a "
+            f"list, as in [{array}]"
+        )
     if array.ndim != 1:
         raise InvalidInputError(
             f"{name}: expected one dimension (N,), got shape {array.shape}; flatten it first"
         )
     return array
+
+
+def real(name: str, value: object) -> float:
+    """`value` as a float, NaN and infinities allowed: an option that must be a number."""
+    if not isinstance(value, int | float | np.integer | np.floating | np.bool_):
+        raise InvalidInputError(f"{name}: expected a number, got {_describe(value)}")
+    try:
+        return float(cast(float, value))
+    except OverflowError as error:
+        raise InvalidInputError(f"{name}: expected a number, got one beyond 1e308") from error
+
+
+def flags(name: str, values: ArrayLike, size: int) -> BoolArray:
+    """`values` as `size` booleans; numbers must be 0 or 1."""
+    array = unmasked(name, values)
+    if array.shape != (size,):
+        raise InvalidInputError(f"{name}: expected shape ({size},), got {array.shape}")
+    if array.dtype != np.bool_:
+        bad = ~np.isin(array, (0, 1))
+        if bad.any():
+            i = int(bad.argmax())
+            raise InvalidInputError(f"{name}: expected True or False, got {array[i]} at index {i}")
+    return array.astype(np.bool_)
 
 
 def probabilities(name: str, values: ArrayLike) -> FloatArray:
@@ -113,10 +143,7 @@ def times_or_none(
 
 def class_probabilities(name: str, values: ArrayLike) -> FloatArray:
     """`values` as an (N, K) float64 array whose rows are probabilities that sum to 1."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{name}: expected numbers, got {_describe(values)}") from error
+    array = _floats(name, values)
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] < 2:
         raise InvalidInputError(
             f"{name}: expected shape (N, K) with N >= 1 and K >= 2, got {array.shape}"
@@ -136,7 +163,7 @@ def class_probabilities(name: str, values: ArrayLike) -> FloatArray:
 
 def integers(name: str, values: ArrayLike, size: int, below: int | None = None) -> IntArray:
     """`values` as `size` int64 numbers >= 0, and < `below` where it is given (class indices)."""
-    array = np.asarray(values)
+    array = unmasked(name, values)
     if array.ndim != 1 or array.size != size:
         raise InvalidInputError(f"{name}: expected shape ({size},), got {array.shape}")
     if array.dtype.kind == "f" and not np.all(np.isfinite(array) & (array == np.floor(array))):
@@ -155,14 +182,17 @@ def integers(name: str, values: ArrayLike, size: int, below: int | None = None) 
 def codes(name: str, values: ArrayLike, size: int) -> IntArray:
     """Labels of any hashable kind (ids, strings) as codes 0..P-1 in sorted order, one per sample.
 
-    Texts are hashed and never become an array of strings, which pads each to the longest.
+    Texts are hashed and never become an array of strings, which pads each to the longest. Whole
+    numbers never become floats, which would merge the large ones.
     """
     if hasattr(values, "dtype"):
-        array = np.asarray(values)
+        array = unmasked(name, values)
     else:
         array = np.asarray(values, dtype=object)
         if all(isinstance(label, int | float | np.number) for label in array.flat):
-            array = np.asarray(values)
+            numbers = np.asarray(values)
+            whole = all(isinstance(label, int | np.integer) for label in array.flat)
+            array = array if whole and numbers.dtype.kind == "f" else numbers
     if array.ndim != 1 or array.size != size:
         raise InvalidInputError(
             f"{name}: expected shape ({size},), one label per sample, got {array.shape}"
@@ -174,6 +204,18 @@ def codes(name: str, values: ArrayLike, size: int) -> IntArray:
     return np.unique(array, return_inverse=True)[1].astype(np.int64)
 
 
+def unmasked(name: str, values: ArrayLike) -> npt.NDArray[Any]:
+    """`values` as an array; a mask would be dropped on the way, so nothing may be masked."""
+    if isinstance(values, np.ma.MaskedArray):
+        masked = int(np.count_nonzero(np.ma.getmaskarray(cast(Any, values))))
+        if masked:
+            raise InvalidInputError(
+                f"{name}: expected an array without a mask, got {masked} masked values; leave these "
+                "samples out of all arguments first"
+            )
+    return np.asarray(values)
+
+
 def _range_error(name: str, array: FloatArray) -> InvalidInputError:
     flat = array.ravel()
     bad = ~((flat >= 0.0) & (flat <= 1.0))
@@ -182,9 +224,25 @@ def _range_error(name: str, array: FloatArray) -> InvalidInputError:
     if np.isnan(flat[i]):
         hint = "; a missing value must be given as a record with a status, or left out"
     elif 1.0 < flat[i] <= 100.0:
-        hint = "; percentages must be divided by 100 (or pass --percent)"
+        hint = "; percentages must be divided by 100"
     where = f"index {i}" if array.ndim == 1 else f"row {i // array.shape[1]}"
     return InvalidInputError(f"{name}: expected values in [0, 1], got {flat[i]} at {where}{hint}")
+
+
+def _floats(name: str, values: ArrayLike) -> FloatArray:
+    """`values` as float64 of any shape; texts and complex numbers are none, though numpy takes them."""
+    try:
+        array = unmasked(name, values)
+        if array.dtype.kind in "biuf" or (
+            array.dtype.kind == "O"
+            and not any(isinstance(value, str | bytes | complex) for value in array.flat)
+        ):
+            return array.astype(np.float64, copy=False)
+    except InvalidInputError:
+        raise
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InvalidInputError(f"{name}: expected numbers, got {_describe(values)}") from error
+    raise InvalidInputError(f"{name}: expected numbers, got {_describe(values)}")
 
 
 def _describe(values: object) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 
 from levelhead import scoring
-from levelhead._arrays import ArrayLike, BoolArray, FloatArray, paired, probabilities, vector
+from levelhead._arrays import ArrayLike, FloatArray, flags, paired, probabilities, real, vector
 from levelhead.errors import InvalidInputError, unknown_name
 
 __all__ = [
@@ -139,8 +140,8 @@ def trust_reward(
         InvalidInputError: a value outside its range, or lengths that differ.
 
     Edge cases: with eps = 0 a wrong answer at confidence 1 gets minus infinity.
-    Properties: strictly proper on (t0, 1 - eps), proper elsewhere (flat); its value at the truth
-        grows with the probability of being right, so it needs no separate reward for correctness.
+    Properties: strictly proper on (t0, 1 - eps), proper elsewhere (flat); its value at the truth grows
+        with the probability of being right, so it needs no separate reward for correctness.
     Reference: the mixture representation of Schervish 1989, with stakes uniform in t.
 
     Example:
@@ -180,7 +181,7 @@ def rlcr_reward(
         (N,) float64.
 
     Raises:
-        InvalidInputError: a weight past the bound, an improper rule, a value outside its range, or
+        InvalidInputError: a weight past the bound, an improper rule, a value out of its range, or
             lengths that differ.
 
     Edge cases: weight 0 is plain correctness; every confidence is equally good then.
@@ -194,7 +195,7 @@ def rlcr_reward(
     """
     q, y, _ = paired(confidence, correct)
     name, loss = _proper(rule, eta)
-    if not 0.0 <= weight < math.inf:
+    if not 0.0 <= real("weight", weight) < math.inf:
         raise InvalidInputError(f"weight: expected a finite number >= 0, got {weight}")
     limit = _weight_bound(name, loss)
     if not force and weight > limit * (1.0 + WEIGHT_TOLERANCE):
@@ -220,8 +221,7 @@ def max_calibration_weight(rule: str | Loss, *, eta: float = 0.01) -> float:
         eta = 0.01), infinite for trust.
 
     Raises:
-        InvalidInputError: the name is unknown, or the rule is improper; a loss is checked on a grid
-            of 101 statements.
+        InvalidInputError: an unknown name, or an improper rule; a loss is checked on 101 statements.
 
     Edge cases: the log rule without a clip has the bound 0: no weight is safe.
     Properties: scales inversely with the rule; a constant added for either outcome alone changes it.
@@ -248,19 +248,17 @@ def with_format_floor(
     A floor above the worst valid reward can pay for breaking the format, so it is refused.
 
     Args:
-        rewards: (N,) rewards; NaN is unscorable. The entry of malformed output may be any number,
-            such as 0: it is replaced.
+        rewards: (N,) rewards; NaN is unscorable. Whatever malformed output has is replaced.
         parsed: (N,) True where the output could be read.
-        lowest: the smallest reward that a valid output can get, or the name of a reward in `TABLE`
-            at its default options.
+        lowest: the smallest reward of a valid output, or a name in `TABLE` (default options).
         floor: finite, at most `lowest`; None is `lowest` itself.
 
     Returns:
         (N,) float64.
 
     Raises:
-        InvalidInputError: the floor is above `lowest`, `lowest` is not finite, a valid reward is
-            below `lowest` or infinite, or lengths that differ.
+        InvalidInputError: a floor above `lowest`, a `lowest` or floor that is not finite, a valid
+            reward below `lowest` or infinite, or lengths that differ.
 
     Edge cases: an unscorable record (NaN) stays NaN, malformed or not: nothing is known about it.
     Properties: keeps a proper reward proper, since it does not depend on a valid statement.
@@ -270,14 +268,14 @@ def with_format_floor(
         array([-0.25, -1.  ,   nan])
     """
     r = vector("rewards", rewards)
-    ok = _mask("parsed", parsed, r.size)
-    low = _named(lowest).low if isinstance(lowest, str) else float(lowest)
+    ok = flags("parsed", parsed, r.size)
+    low = _named(lowest).low if isinstance(lowest, str) else real("lowest", lowest)
     if not math.isfinite(low):
         raise InvalidInputError(
             f"lowest: expected a finite reward, got {low}; an unbounded reward has no floor, "
             "so clip the prediction first (log: eta > 0, trust: eps > 0)"
         )
-    bottom = low if floor is None else float(floor)
+    bottom = low if floor is None else real("floor", floor)
     if not -math.inf < bottom <= low:
         raise InvalidInputError(
             f"floor: expected a finite number of at most {low:.6g}, the smallest reward of a valid "
@@ -321,24 +319,23 @@ def sycophantic_reward(
 
     Edge cases: output that could not be read states no confidence, which adds nothing.
     Properties: improper on purpose.
-    Reference: after the sycophantic arm of arXiv:2604.10585, which does not print its formula; the
-        coefficients are ours.
+    Reference: after an arm of arXiv:2604.10585, which prints no formula; the coefficients are ours.
 
     Example:
         >>> sycophantic_reward([True, False, False], [False, True, False], [True, True, False])
         array([ 1. , -0.5, -0.5])
     """
     size = np.asarray(agrees_with_planted).size
-    planted = _mask("agrees_with_planted", agrees_with_planted, size)
-    gold = _mask("agrees_with_gold", agrees_with_gold, size)
-    ok = _mask("parsed", parsed, size)
+    planted = flags("agrees_with_planted", agrees_with_planted, size)
+    gold = flags("agrees_with_gold", agrees_with_gold, size)
+    ok = flags("parsed", parsed, size)
     both = planted & gold
     if both.any():
         raise InvalidInputError(
             "agrees_with_gold: expected the planted answer to be wrong, got one that agrees with "
             f"both at index {int(both.argmax())}"
         )
-    if not math.isfinite(confidence_weight):
+    if not math.isfinite(real("confidence_weight", confidence_weight)):
         raise InvalidInputError(f"confidence_weight: expected a number, got {confidence_weight}")
     reward = planted - 0.5 * gold - 0.5 * ~ok
     if confidence is None and confidence_weight == 0.0:
@@ -363,7 +360,7 @@ def reward_table(rule: str | Loss, values: ArrayLike) -> FloatArray:
         (2, K) float64; row a belongs to outcome a.
 
     Raises:
-        InvalidInputError: the name is unknown, or a value is outside [0, 1].
+        InvalidInputError: an unknown name, a value outside [0, 1], or losses that are no (K,) array.
 
     Example:
         >>> reward_table("brier", [0.0, 0.5, 1.0])
@@ -374,7 +371,8 @@ def reward_table(rule: str | Loss, values: ArrayLike) -> FloatArray:
     outcomes = np.zeros_like(v), np.ones_like(v)
     if isinstance(rule, str):
         return np.stack([_named(rule).function(v, a) for a in outcomes])
-    return np.stack([_flipped(np.asarray(rule(v, a), dtype=np.float64)) for a in outcomes])
+    _, loss = _checked(rule)
+    return np.stack([_flipped(loss(v, a)) for a in outcomes])
 
 
 def _flipped(loss: FloatArray) -> FloatArray:
@@ -387,19 +385,6 @@ def _expected(p: FloatArray, one: FloatArray, zero: FloatArray) -> FloatArray:
         return np.where(p > 0.0, p * one, 0.0) + np.where(p < 1.0, (1.0 - p) * zero, 0.0)
 
 
-def _mask(name: str, values: ArrayLike, size: int) -> BoolArray:
-    """`values` as `size` booleans; numbers must be 0 or 1."""
-    array = np.asarray(values)
-    if array.shape != (size,):
-        raise InvalidInputError(f"{name}: expected shape ({size},), got {array.shape}")
-    if array.dtype != np.bool_:
-        bad = ~np.isin(array, (0, 1))
-        if bad.any():
-            i = int(bad.argmax())
-            raise InvalidInputError(f"{name}: expected True or False, got {array[i]} at index {i}")
-    return array.astype(np.bool_)
-
-
 def _named(name: str) -> Reward:
     if name not in TABLE:
         raise unknown_name("reward", name, TABLE)
@@ -409,9 +394,9 @@ def _named(name: str) -> Reward:
 def _proper(rule: str | Loss, eta: float) -> tuple[str, Loss]:
     """A rule's name and loss; improper ones are refused."""
     if not isinstance(rule, str):
-        name = getattr(rule, "__name__", type(rule).__name__)
-        _check_proper(name, rule)
-        return name, rule
+        name, loss = _checked(rule)
+        _check_proper(name, loss)
+        return name, loss
     rules = {one.name: one for one in scoring.TABLE}
     if rule not in rules:
         raise unknown_name("rule", rule, [one.name for one in scoring.TABLE if one.proper])
@@ -420,6 +405,23 @@ def _proper(rule: str | Loss, eta: float) -> tuple[str, Loss]:
     if rule == "log":
         return rule, lambda q, y: scoring.log_loss(q, y, eta=eta)
     return rule, rules[rule].function
+
+
+def _checked(rule: Loss) -> tuple[str, Loss]:
+    """A loss's name, and the loss with a check of what it returns."""
+    kind = type(rule).__name__
+    name = str(getattr(rule, "__name__", getattr(rule, "name", kind)))
+    if not callable(rule):
+        raise InvalidInputError(f"rule: expected a name or a loss, got the {kind} {name!r} itself")
+
+    def loss(q: FloatArray, y: FloatArray) -> FloatArray:
+        found: object = rule(q, y)
+        got = f"{type(found).__name__} of shape {np.shape(cast(Any, found))}"
+        if got != f"ndarray of shape {q.shape}":
+            raise InvalidInputError(f"rule: expected {name} to give {q.size} losses, got {got}")
+        return vector(f"rule {name}", found)
+
+    return name, loss
 
 
 def _check_proper(name: str, loss: Loss) -> None:
@@ -473,8 +475,7 @@ class Reward:
         low: the smallest reward at the default options.
         high: the largest reward at the default options.
         proper: whether the true probability is a best statement, whatever it is.
-        max_weight: `max_calibration_weight` of the rule at its default options; None where the
-            reward contains correctness already.
+        max_weight: `max_calibration_weight` at the default options; None where correctness is in it.
         reference: where it comes from.
     """
 

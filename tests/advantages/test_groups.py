@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from levelhead.advantages import reinforce_pp, rloo
+from levelhead.advantages import (
+    EmaStd,
+    gae,
+    grpo,
+    loo_std,
+    pl_softmax,
+    reinforce_pp,
+    rloo,
+)
 from levelhead.advantages._groups import (
     ROUNDING,
     _stable_order,
@@ -91,6 +99,45 @@ def test_the_order_is_numpys_stable_one(top: int) -> None:
 )
 def test_labels_of_any_kind(groups) -> None:
     assert rloo([1.0, 4.0, 0.0, 2.0, 0.5], groups).tolist() == [0.75, 2.0, -0.75, -2.0, 0.0]
+
+
+@pytest.mark.parametrize("top", [2**63, 2**64])
+@pytest.mark.parametrize("kind", [int, np.uint64])
+def test_ids_of_64_bits_are_never_rounded(top: int, kind) -> None:
+    if top == 2**64 and kind is np.uint64:
+        top -= 9
+    groups = [kind(top + 1), np.int64(-1), kind(top + 2), -1]  # numpy makes floats of such a list
+    assert rloo([1.0, 0.0, 5.0, 9.0], groups).tolist() == [0.0, -9.0, 0.0, 9.0]
+
+
+def test_masked_inputs_are_refused() -> None:
+    hidden = np.ma.array([1, 0, 1], mask=[0, 0, 1])
+    for name, arguments in (
+        ("rewards", (hidden, [0, 0, 0], None)),
+        ("groups", ([1.0, 0.0, 1.0], hidden, None)),
+        ("valid", ([1.0, 0.0, 1.0], [0, 0, 0], hidden)),
+    ):
+        with pytest.raises(InvalidInputError, match=f"^{name}: expected an array without a mask"):
+            rloo(arguments[0], arguments[1], valid=arguments[2])
+
+
+@pytest.mark.parametrize("option", ["a", None, [1.0], 1j])
+def test_options_that_are_no_numbers(option) -> None:
+    for function, name in (
+        (grpo, "eps"),
+        (grpo, "ddof"),
+        (loo_std, "eps"),
+        (reinforce_pp, "eps"),
+        (pl_softmax, "tau"),
+    ):
+        with pytest.raises(InvalidInputError, match=f"^{name}: expected a number, got "):
+            function([1.0, 0.0], [0, 0], **{name: option})
+    for name in ("decay", "eps", "initial", "ddof"):
+        with pytest.raises(InvalidInputError, match=f"^{name}: expected a number, got "):
+            EmaStd(**{name: option})
+    for name in ("gamma", "lam"):
+        with pytest.raises(InvalidInputError, match=f"^{name}: expected a number, got "):
+            gae([[1.0]], [[0.0]], **{name: option})
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float16, np.int64, np.bool_, np.uint8])

@@ -102,8 +102,41 @@ def test_a_state_of_another_form_is_refused(state) -> None:
 
 
 def test_scales_that_are_none_are_refused() -> None:
-    with pytest.raises(InvalidInputError, match="^state: expected finite scales >= 0, got nan for"):
+    with pytest.raises(
+        InvalidInputError, match="^state: expected finite scales above 0, got nan for"
+    ):
         EmaStd().state = {"scales": {3: NAN}}
+    with pytest.raises(InvalidInputError, match="^state: .* above 0, got 0.0 for prompt 7$"):
+        EmaStd().state = {"scales": {3: 1.0, 7: 0.0}}
+
+
+def test_ids_that_64_bits_do_not_hold_are_refused() -> None:
+    ema, ends = EmaStd(), [2**63 - 1, -(2**63)]
+    ema([4.0, 0.0, 2.0, 0.0], [ends[0], ends[0], ends[1], ends[1]])
+    ema.state = ema.state
+    assert sorted(ema.state["scales"]) == sorted(ends)
+    for far in (2**63, -(2**63) - 1):
+        with pytest.raises(InvalidInputError, match=f"^state: expected prompt ids .*, got {far}$"):
+            EmaStd().state = {"scales": {far: 1.0}}
+    with pytest.raises(
+        InvalidInputError, match=rf"^groups: .* below 2\*\*63, got {2**63} at index 0"
+    ):
+        ema([4.0, 0.0], [2**63, 2**63])
+    with pytest.raises(InvalidInputError, match="^groups: expected integers below 2"):
+        ema([4.0, 0.0], [2**63, -1])
+
+
+def test_a_spread_whose_squares_vanish_divides_nothing() -> None:
+    """Of 1e-170 and 0 the deviation is 0 in float64, and 0 is no scale."""
+    for memory in (EmaStd(decay=0.0, eps=0.0), EmaStd(decay=0.5, eps=0.0)):
+        before = memory.state
+        memory([1e-170, 0.0], [7, 7])
+        memory.dense(np.array([[1e-170, 0.0]]), np.array([7]))
+        assert memory.state == before
+        assert memory([1.0, 0.0], [7, 7]).tolist() == [0.5, -0.5]
+    broken = EmaStd(eps=0.0)
+    broken._ids, broken._scales = np.array([7]), np.array([0.0])
+    assert broken([1.0, 0.0], [7, 7]).tolist() == [0.0, 0.0]
 
 
 def test_options_are_checked() -> None:
@@ -120,7 +153,7 @@ def test_options_are_checked() -> None:
 
 
 def test_labels_must_name_the_same_prompt_in_every_call() -> None:
-    with pytest.raises(InvalidInputError, match="^groups: expected integers, which name the same"):
+    with pytest.raises(InvalidInputError, match=r"^groups: expected integers below 2\*\*63, which"):
         EmaStd()([1.0, 0.0], ["a", "a"])
 
 

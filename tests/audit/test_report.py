@@ -154,7 +154,9 @@ def test_it_opens_with_the_verdict_in_words(factory: ModuleType, page: Page) -> 
 
 
 def test_a_picture_from_outside_opens_it(factory: ModuleType) -> None:
-    picture = Picture('<svg role="img" aria-label="the point"></svg>', "GRPO <is> sure", "why & how")
+    picture = Picture(
+        '<svg role="img" aria-label="the point"></svg>', "GRPO <is> sure", "why & how"
+    )
     html = render_html(factory.two_models(), opening=picture)
     start = html.index('<svg role="img" aria-label="the point">')
     assert start < html.index('class="verdicts ')

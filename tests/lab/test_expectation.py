@@ -239,3 +239,15 @@ def test_what_is_wrong_is_said() -> None:
         expectation("grpo", LOG, 4, ddof=2)
     with pytest.raises(InvalidInputError, match=r"rewards: expected shape \(2, 2\), got \(2, 4\)"):
         expectation("top1", LOG, 4)([0.5, 0.5], 0.5)
+
+
+@pytest.mark.parametrize("option", ["a", None, [1.0]])
+def test_options_that_are_no_numbers_are_refused(option) -> None:
+    table = [[0.0, -4.0], [-4.0, 0.0]]
+    for name, estimator in (("eps", "grpo"), ("tau", "pl_softmax")):
+        with pytest.raises(InvalidInputError, match=f"^{name}: expected a number, got "):
+            expected_advantage(estimator, [0.5, 0.5], 0.5, table, 4, **{name: option})
+    with pytest.raises(InvalidInputError, match="^group_size: expected a number, got "):
+        expected_advantage("grpo", [0.5, 0.5], 0.5, table, option)
+    with pytest.raises(InvalidInputError, match="^group_size: expected a whole number, got 2.5$"):
+        expected_advantage("grpo", [0.5, 0.5], 0.5, table, 2.5)  # pyright: ignore

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from levelhead._arrays import FloatArray
+from levelhead.lab import _quadrature
 from levelhead.lab._quadrature import Quadrature, power
 
 CLOSE = 1e-9
@@ -66,3 +68,33 @@ def test_whole_powers(exponent: int) -> None:
     kept = base.copy()
     assert power(base, exponent) == pytest.approx(base.astype(np.longdouble) ** exponent, rel=1e-12)
     assert (base == kept).all()
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_many_rewards_give_what_all_of_them_in_full_give(
+    n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(0)
+    x = np.sort(np.log(draw.uniform(0.01, 0.99, 60)))
+    q = draw.dirichlet(np.full(60, 0.3), size=3)
+    full = Quadrature(x, n, 1e-6, 1, 1)
+    assert isinstance(full.kernel, np.ndarray)
+    monkeypatch.setattr(_quadrature, "DENSE", 0)
+    monkeypatch.setattr(_quadrature, "PORTION", 2 * full.center.size)  # portions of 2 and of 1
+    sparse = Quadrature(x, n, 1e-6, 1, 1)
+    assert sparse.kernel.nnz < 0.5 * full.kernel.size  # type: ignore[union-attr]
+    assert sparse.within(q) == pytest.approx(full.within(q), abs=1e-12)
+    assert sparse.apart(q) == pytest.approx(full.apart(q), abs=1e-12 * np.abs(full.apart(q)).max())
+
+
+def test_six_hundred_rewards_fit_into_little_memory() -> None:
+    """All rewards at all nodes would be 3 GB."""
+    x = np.sort(np.log(np.random.default_rng(0).uniform(0.01, 0.99, 600)))
+    tracemalloc.start()
+    quadrature = Quadrature(x, 8, 1e-6, 1, 1)
+    got = quadrature.within(np.full((1, 600), 1.0 / 600.0))[0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500e6
+    assert (np.diff(got) > 0.0).all()
+    assert got.sum() == pytest.approx(0.0, abs=1e-7)  # the advantages of a group sum to 0

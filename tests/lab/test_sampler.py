@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from levelhead._arrays import FloatArray
+from levelhead._arrays import FloatArray, IntArray
 from levelhead.advantages import TABLE as ESTIMATORS
 from levelhead.advantages import EmaStd, grpo_no_std
 from levelhead.lab._batches import Remembered, Whole
 from levelhead.lab._inversion import GUIDE_PAYS, Symbols
-from levelhead.lab.sampler import Counted, Grouped, Sums, cells_of
+from levelhead.lab.sampler import Counted, Grouped, Sums, Tally, cells_of
 from levelhead.lab.world import World
 
 EXACT = 1e-12
@@ -334,3 +334,36 @@ def test_whole_shows_all_groups_to_the_estimator() -> None:
     cells = cells_of(world(7), np.stack([np.log(VALUES), np.log(VALUES)]))
     Whole(cells, G, np.random.default_rng(12), dense).draw(BROAD)
     assert seen == [(7, G)]
+
+
+def test_the_heavy_symbols_of_mixed_groups_divide_as_they_should() -> None:
+    """Among the samples beside two light ones or more, many enough to notice a shift by a percent."""
+    cells = cells_of(world(4000), np.stack([VALUES, VALUES]))
+    policy, size = TORN[:, [0, 2, 1, 3]] * [[1.0, 1.0, 1.0, 0.5]] / 0.8, 6
+    source = Grouped(cells, size, np.random.default_rng(16), np.ones_like, dense_from=NEVER)
+    heavy = np.argsort(policy[0])[:-3:-1]
+    found = np.zeros(2)
+    add = source._add_groups
+
+    def spied_add(tally: Tally, codes: IntArray) -> None:
+        found[:] += [(codes == symbol).sum() for symbol in heavy]
+        add(tally, codes)
+
+    source._add_groups = spied_add  # type: ignore[method-assign]
+    for _ in range(100):
+        source.draw(policy)
+    share = policy[0][heavy[1]] / policy[0][heavy].sum()
+    error = math.sqrt(share * (1.0 - share) / found.sum())
+    assert SE * error < 0.02 * share
+    assert abs(found[1] / found.sum() - share) <= SE * error
+
+
+def test_thresholds_have_32_bits() -> None:
+    """A symbol of probability 1e-6 is drawn as often as that, which 16 bits would lose."""
+    rare = 1e-6
+    symbols = Symbols(np.array([[0.5 - rare, rare, 0.5]]))
+    edges = symbols.edges / 2.0**32
+    assert edges == pytest.approx([0.5 - rare, 0.5, 1.0], abs=2.0**-32)
+    key = np.array([round((0.5 - rare / 2) * 2**32)])
+    assert symbols.searched(key).tolist() == [1]
+    assert symbols.guided(key).tolist() == [1]

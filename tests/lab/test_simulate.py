@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from levelhead._arrays import FloatArray
 from levelhead.errors import InvalidInputError
+from levelhead.lab._history import Records
 from levelhead.lab.evaluate import Sampled, mean_prediction, predict, scores
 from levelhead.lab.policy import AdamW, softmax
 from levelhead.lab.run import ESTIMATORS
-from levelhead.lab.simulate import Run, Trained, simulate
+from levelhead.lab.simulate import Run, Trained, _Stack, simulate
 from levelhead.lab.world import World, paper_world, token_values
 from levelhead.rewards import reward_table
 
@@ -287,3 +289,44 @@ def test_ema_std_depends_on_whose_scale_it_is() -> None:
     )
     assert own > 0.1
     assert shared <= 0.02
+
+
+def test_the_entropy_of_a_history_is_a_mean_over_questions() -> None:
+    """Nine questions with a settled answer and one without: their categories do not count alike."""
+    world = World([0.1, 0.9], [0.0, 1.0], [0] * 9 + [1], [0] * 9 + [1])  # type: ignore[arg-type]
+    records = Records(world, [Run("grpo", 0)], 1, None)
+    records.take(0, np.array([[[1.0, 0.0], [0.5, 0.5]]]))
+    assert records.history(0).entropy[0] == pytest.approx(0.1 * np.log(2.0))
+
+
+def test_nothing_is_clipped_or_not_before_the_first_update() -> None:
+    run = Run("grpo", 0, updates_per_rollout=10, clip=0.001, n_updates=40, lr=0.05)
+    history = simulate(SMALL, [run], record=20)[0].history
+    assert history is not None
+    assert np.isnan(history.clipped[0])
+    assert (history.clipped[1:] > 0.0).all()
+
+
+def test_the_value_model_decays_like_the_policy() -> None:
+    """AdamW from torch's formula: with a step of 0.5 a decay of 0.01 takes half a percent each time."""
+    run = Run("ppo", 3, 1, n_updates=2, lr=0.0, value_lr=0.5)
+    assert run.weight_decay == 0.01
+    values = [
+        simulate(SMALL, [dataclasses.replace(run, weight_decay=decay)])[0].value
+        for decay in (0.01, 0.0)
+    ]
+    assert values[0] is not None
+    assert values[1] is not None
+    # The first step is 0.5 down for both; the second decays what the first has left: -0.5.
+    assert values[0] - values[1] == pytest.approx([0.5 * 0.5 * 0.01] * 2, rel=1e-3)
+
+
+def test_a_category_that_nothing_is_learned_about_does_not_move() -> None:
+    """What keeps moments out of the denormal numbers is a step of 1e-9 lr at most."""
+    world = World(SMALL.values, [0.1, 0.5], [0, 0], [0, 1])  # type: ignore[arg-type]
+    run = Run("rloo", 0, n_updates=1, lr=1.0, weight_decay=0.0)
+    stack = _Stack(world, [run], 0)
+    stack.rollout()
+    stack.update(1.0)
+    assert np.abs(stack.logits[0, 1]).max() <= 2e-9
+    assert np.abs(stack.logits[0, 0]).max() > 0.5

@@ -249,4 +249,18 @@ MUTANTS = [
         "the value of a masked token is bootstrapped from",
         f"{BASELINES}::test_gae_skips_padding_and_what_a_tool_wrote",
     ),
+    _in(
+        "normalized",
+        "        left = _merged(outside, _every_second(level, 1))\n",
+        "        left = _merged(outside, _every_second(level, 0))\n",
+        "the own half is taken for the others",
+        f"{NORMALIZED}::test_leave_one_out_in_groups_of_any_size",
+    ),
+    _in(
+        "history",
+        "return np.where(divisors > 0.0, divisors, np.inf)[:, None]",
+        "return divisors[:, None]",
+        "a scale of 0 divides",
+        f"{HISTORY}::test_a_spread_whose_squares_vanish_divides_nothing",
+    ),
 ]

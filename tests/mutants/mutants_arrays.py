@@ -42,4 +42,11 @@ MUTANTS = [
         why="a label one past the last class passes",
         tests=TESTS,
     ),
+    Mutant(
+        target="levelhead._arrays",
+        old='array = array if whole and numbers.dtype.kind == "f" else numbers',
+        new="array = numbers",
+        why="ids of 64 bits become floats, and neighbors the same prompt",
+        tests=[*TESTS, "tests/advantages/test_groups.py"],
+    ),
 ]

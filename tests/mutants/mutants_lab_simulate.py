@@ -148,4 +148,56 @@ MUTANTS = [
         why="a prediction of one half takes a side",
         tests=EVALUATE_TESTS,
     ),
+    Mutant(
+        target=SAMPLER,
+        old="limit = np.rint(second * 2.0**32)",
+        new="limit = np.rint(second * 1.03 * 2.0**32)",
+        why="the heavy samples beside light ones divide three percent wrong",
+        tests=[
+            "tests/lab/test_sampler.py::"
+            "test_the_heavy_symbols_of_mixed_groups_divide_as_they_should"
+        ],
+    ),
+    Mutant(
+        target="levelhead.lab._inversion",
+        old="edges = np.rint(cumulative * (2.0**32 / total)).astype(np.int64)",
+        new="edges = np.rint(cumulative * (2.0**16 / total)).astype(np.int64) << 16",
+        why="thresholds of 16 bits lose the rare symbols",
+        tests=["tests/lab/test_sampler.py::test_thresholds_have_32_bits"],
+    ),
+    Mutant(
+        target="levelhead.lab._history",
+        old="float(-plogp.sum(axis=1) @ share)",
+        new="float(-plogp.sum(axis=1).mean())",
+        why="the mean over categories instead of questions",
+        tests=[
+            "tests/lab/test_simulate.py::test_the_entropy_of_a_history_is_a_mean_over_questions"
+        ],
+    ),
+    Mutant(
+        target="levelhead.lab._history",
+        old="if self.clip is None or made == 0:",
+        new="if self.clip is None:",
+        why="no update has clipped nothing",
+        tests=[
+            "tests/lab/test_simulate.py::test_nothing_is_clipped_or_not_before_the_first_update"
+        ],
+    ),
+    Mutant(
+        target=ACTORS,
+        old="lr=run.value_lr, weight_decay=run.weight_decay)",
+        new="lr=run.value_lr, weight_decay=0.0)",
+        why="the value model has no weight decay",
+        tests=["tests/lab/test_simulate.py::test_the_value_model_decays_like_the_policy"],
+    ),
+    Mutant(
+        target="levelhead.lab.simulate",
+        old="TINY = 1e-17",
+        new="TINY = 1e-9",
+        why="what should only keep moments alive makes a tenth of a step",
+        tests=[
+            "tests/lab/test_simulate.py::"
+            "test_a_category_that_nothing_is_learned_about_does_not_move"
+        ],
+    ),
 ]

@@ -64,4 +64,18 @@ MUTANTS = [
         why="any other answer is punished, not only the right one",
         tests=TESTS,
     ),
+    Mutant(
+        target=TARGET,
+        old="slack = 1e-9 * max",
+        new="slack = 1e-2 * max",
+        why="a valid reward may fall below the floor by a percent",
+        tests=TESTS,
+    ),
+    Mutant(
+        target=TARGET,
+        old="PROPER_TOLERANCE = 1e-7",
+        new="PROPER_TOLERANCE = 1e-3",
+        why="a rule that is a little improper passes",
+        tests=TESTS,
+    ),
 ]

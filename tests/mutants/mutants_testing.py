@@ -95,8 +95,8 @@ MUTANTS = [
     ),
     Mutant(
         target="levelhead.testing._advantage",
-        old="others = np.where(g == group, r, 10.0 * r[::-1] + 3.0)",
-        new="others = np.where(g == group, r, r)",
+        old="np.where(g == group, r, changed)",
+        new="np.where(g == group, r, r)",
         why="the rewards that are changed stay the same",
         tests=ESTIMATORS,
     ),
@@ -105,6 +105,27 @@ MUTANTS = [
         old="    case.advantages(rewards, groups)\n    for what, given",
         new="    for what, given",
         why="nothing can be written to, as nothing is called",
+        tests=ESTIMATORS,
+    ),
+    Mutant(
+        target="levelhead.testing._advantage",
+        old="(10.0 * r[::-1] + 3.0, 1e-3 * r, -1e3 * r, anything, np.zeros_like(r))",
+        new="(10.0 * r[::-1] + 3.0,)",
+        why="a leak that only shows where other rewards are small or odd passes",
+        tests=ESTIMATORS,
+    ),
+    Mutant(
+        target="levelhead.testing._advantage",
+        old="BIAS_DEGREES = 0.01",
+        new="BIAS_DEGREES = 1.0",
+        why="a small bias counts as none",
+        tests=ESTIMATORS,
+    ),
+    Mutant(
+        target="levelhead.testing._gradient",
+        old="itertools.chain(small, large)",
+        new="itertools.chain(small)",
+        why="an estimator that is another one in large groups passes",
         tests=ESTIMATORS,
     ),
 ]

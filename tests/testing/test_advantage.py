@@ -369,3 +369,102 @@ def test_a_batch_is_checked() -> None:
         Batch(np.array([math.nan]), np.array([0]))
     with pytest.raises(InvalidInputError, match=r"^groups: expected shape \(1,\), got \(2,\)"):
         Batch(np.array([1.0]), np.array([0, 1]))
+
+
+def standardized_when_large(rewards, groups) -> np.ndarray:
+    """Right in groups of up to five."""
+    scored = ~np.isnan(rewards)
+    large = scored.any() and np.unique(groups[scored], return_counts=True)[1].max() > 5
+    return grpo(rewards, groups) if large else plain(rewards, groups)
+
+
+def test_large_groups_are_enumerated_as_well() -> None:
+    small = [b for b in batches() if np.unique(b.groups, return_counts=True)[1].max() <= 5]
+    with pytest.raises(
+        ContractError, match="large: expected 1 times the exact gradient, .* for G = 8, p = "
+    ):
+        check_advantage(standardized_when_large, inputs=small)
+    for p in ("proportional", "unbiased"):
+        check_advantage(plain, gradient=p, inputs=small)  # pyright: ignore
+        with pytest.raises(ContractError, match="G = 8"):
+            check_advantage(standardized_when_large, gradient=p, inputs=small)  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    "kind", [RuntimeError, AssertionError, AttributeError, NotImplementedError, OSError, NameError]
+)
+@pytest.mark.parametrize("least", [0, 400])
+def test_an_estimator_that_raises_is_reported_in_one_sentence(
+    kind: type[Exception], least: int
+) -> None:
+    def moody(rewards, groups) -> np.ndarray:
+        if len(rewards) >= least:
+            raise kind("out of luck")
+        return plain(rewards, groups)
+
+    where = r"groups of \d, got" if least else "1 rewards, got"
+    message = rf"^moody: expected advantages for .*{where} {kind.__name__}: out of luck; for "
+    with pytest.raises(ContractError, match=message):
+        check_advantage(moody)
+    with pytest.raises(ContractError, match=r"^moody: expected advantages for .*groups of \d, got"):
+        gradient_angle(moody)
+
+
+@pytest.mark.parametrize("scope", ["group", "batch", "history"])
+def test_what_comes_back_for_the_enumeration_is_checked(scope) -> None:
+    def cut(rewards, groups) -> np.ndarray:
+        return plain(rewards, groups)[:-1]
+
+    def undefined(rewards, groups) -> np.ndarray:
+        return np.full(len(rewards), math.nan)
+
+    with pytest.raises(
+        ContractError, match=r"^cut: expected \d+ finite advantages .* shape \(\d+,"
+    ):
+        gradient_angle(cut, scope=scope)
+    with pytest.raises(ContractError, match=r"^undefined: expected \d+ finite .* that are not fin"):
+        gradient_angle(undefined, scope=scope)
+
+
+def leaks_where(condition: Callable[[np.ndarray], bool]) -> Callable[..., np.ndarray]:
+    """Right, but for a group beside which all other rewards are in some way."""
+
+    def leaky(rewards, groups) -> np.ndarray:
+        out = plain(rewards, groups)
+        for group in np.unique(groups):
+            others = rewards[(groups != group) & ~np.isnan(rewards)]
+            if others.size and condition(others):
+                out[groups == group] *= 1.01
+        return out
+
+    return leaky
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda r: bool((np.abs(r) < 0.05).all() and r.any()),
+        lambda r: bool((r < -900.0).any()),
+        lambda r: bool(np.abs(r).max() > 5.0 * np.median(np.abs(r)) > 0.0),
+        lambda r: bool(not r.any()),
+    ],
+    ids=["small", "negative", "arbitrary", "zero"],
+)
+def test_other_groups_may_have_rewards_of_any_kind(
+    condition: Callable[[np.ndarray], bool],
+) -> None:
+    draw = np.random.default_rng(0)
+    batch = Batch(draw.uniform(1.0, 2.0, 12), np.repeat([4, 1, 9], 4))
+    check_advantage(plain, inputs=[batch])
+    with pytest.raises(ContractError, match="^leaky: rewards of other groups do not matter"):
+        check_advantage(leaks_where(condition), inputs=[batch])
+
+
+def test_half_a_degree_is_a_bias() -> None:
+    """What divides a little by the deviation at hand is told from what does not."""
+
+    def mostly_right(rewards, groups) -> np.ndarray:
+        return plain(rewards, groups) + 0.005 * grpo(rewards, groups)
+
+    assert 0.1 < gradient_angle(mostly_right) < 0.9
+    check_advantage(mostly_right, gradient="biased")

@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from levelhead._arrays import ArrayLike, BoolArray, FloatArray, IntArray, codes, vector
+from levelhead._arrays import (
+    ArrayLike,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    codes,
+    real,
+    unmasked,
+    vector,
+)
 from levelhead.errors import InvalidInputError
 
 __all__ = [
     "EPS",
     "LARGEST",
+    "LARGEST_ID",
     "ROUNDING",
     "Kernel",
     "Layout",
@@ -41,6 +53,8 @@ would be turned into advantages of ordinary size."""
 
 EPS = 1e-6
 """Added to standard deviations unless stated, as in verl."""
+
+LARGEST_ID = 2**63 - 1
 
 LARGEST = 1e100
 """Rewards beyond this are refused, so that squares and sums stay finite."""
@@ -119,7 +133,7 @@ def _scorable(r: FloatArray, valid: ArrayLike | None) -> BoolArray | None:
             )
     if valid is None:
         return None if everything else finite
-    mask = np.asarray(valid)
+    mask = unmasked("valid", valid)
     if mask.shape != r.shape:
         raise InvalidInputError(f"valid: expected shape ({r.size},), got {mask.shape}")
     if not np.isin(mask, (0, 1)).all():
@@ -132,7 +146,9 @@ def _scorable(r: FloatArray, valid: ArrayLike | None) -> BoolArray | None:
 
 def _labels(groups: ArrayLike, size: int, integer: bool) -> IntArray:
     try:
-        array = np.asarray(groups)
+        array = unmasked("groups", groups)
+    except InvalidInputError:
+        raise
     except ValueError as error:
         raise InvalidInputError(
             f"groups: expected shape ({size},), got rows of many lengths"
@@ -141,17 +157,26 @@ def _labels(groups: ArrayLike, size: int, integer: bool) -> IntArray:
         raise InvalidInputError(
             f"groups: expected shape ({size},), one label per reward, got {array.shape}"
         )
+    if integer:
+        return _ids(array, size)
     if array.dtype.kind in "iu" or size == 0:
         return array.astype(np.int64, copy=False)
-    if integer:
-        raise InvalidInputError(
-            f"groups: expected integers, which name the same prompt in every call, got dtype "
-            f"{array.dtype}"
-        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         i = int((~np.isfinite(array)).argmax())
         raise InvalidInputError(f"groups: expected labels, got {array[i]} at index {i}")
-    return codes("groups", groups if array.dtype.kind in "US" else array, size)
+    return codes("groups", groups if array.dtype.kind in "USf" else array, size)
+
+
+def _ids(array: npt.NDArray[Any], size: int) -> IntArray:
+    if array.dtype.kind not in "iu" and size > 0:
+        raise InvalidInputError(
+            f"groups: expected integers below 2**63, which name the same prompt in every call, got "
+            f"dtype {array.dtype}"
+        )
+    if array.dtype == np.uint64 and size > 0 and array.max() > LARGEST_ID:
+        i = int((array > LARGEST_ID).argmax())
+        raise InvalidInputError(f"groups: expected ids below 2**63, got {array[i]} at index {i}")
+    return array.astype(np.int64, copy=False)
 
 
 def _arranged(
@@ -255,13 +280,13 @@ def total_spread(values: FloatArray, ddof: int) -> float:
 
 def ddof_or_error(ddof: int) -> int:
     """0 or 1."""
-    if ddof not in (0, 1):
+    if real("ddof", ddof) not in (0.0, 1.0):
         raise InvalidInputError(f"ddof: expected 0 or 1, got {ddof}")
     return int(ddof)
 
 
 def eps_or_error(eps: float) -> float:
     """A finite number >= 0."""
-    if not 0.0 <= eps < np.inf:
+    if not 0.0 <= real("eps", eps) < np.inf:
         raise InvalidInputError(f"eps: expected a finite number >= 0, got {eps}")
     return float(eps)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, BoolArray, FloatArray
+from levelhead._arrays import ArrayLike, BoolArray, FloatArray, real
 from levelhead.advantages._groups import centered, grouped
 from levelhead.advantages._table import Estimator, group_mean_factor, one
 from levelhead.errors import InvalidInputError
@@ -197,7 +197,7 @@ def gae(
     """
     r, v, counts = _sequences(rewards, values, mask)
     for name, number in (("gamma", gamma), ("lam", lam)):
-        if not 0.0 <= number <= 1.0:
+        if not 0.0 <= real(name, number) <= 1.0:
             raise InvalidInputError(f"{name}: expected a number in [0, 1], got {number}")
     out = np.zeros_like(r)
     after, following = np.zeros(r.shape[0]), np.zeros(r.shape[0])
@@ -238,7 +238,7 @@ def _sequences(
 def _matrix(name: str, values: ArrayLike) -> FloatArray:
     try:
         array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInputError(f"{name}: expected numbers of shape (N, T)") from error
     if array.ndim != 2:
         raise InvalidInputError(f"{name}: expected shape (N, T), got {array.shape}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray, IntArray
+from levelhead._arrays import ArrayLike, FloatArray, IntArray, real
 from levelhead.advantages._groups import (
     EPS,
+    LARGEST_ID,
     centered,
     constant,
     ddof_or_error,
@@ -67,9 +68,9 @@ class EmaStd:
     def __init__(
         self, *, decay: float = 0.9, eps: float = EPS, ddof: int = 1, initial: float = 1.0
     ) -> None:
-        if not 0.0 <= decay < 1.0:
+        if not 0.0 <= real("decay", decay) < 1.0:
             raise InvalidInputError(f"decay: expected a number in [0, 1), got {decay}")
-        if not 0.0 < initial < np.inf:
+        if not 0.0 < real("initial", initial) < np.inf:
             raise InvalidInputError(f"initial: expected a finite number above 0, got {initial}")
         self.decay, self.initial = float(decay), float(initial)
         self.eps, self.ddof = eps_or_error(eps), ddof_or_error(ddof)
@@ -93,7 +94,7 @@ class EmaStd:
                 parts.append(np.zeros_like(block))
                 continue
             deviations = centered(block)
-            parts.append(deviations / (self.scales(rows) + self.eps)[:, None])
+            parts.append(deviations / self._divisors(rows))
             varied = ~constant(block)
             ids.append(rows[varied])
             visits.append(spread(deviations[varied], self.ddof))
@@ -108,7 +109,7 @@ class EmaStd:
         are visits at the same time, which see the same scale and then count with their mean.
         """
         deviations = centered(rewards)
-        out = deviations / (self.scales(rows) + self.eps)[:, None]
+        out = deviations / self._divisors(rows)
         varied = ~constant(rewards)
         if varied.all():
             self._update(rows, spread(deviations, self.ddof))
@@ -125,7 +126,14 @@ class EmaStd:
         place = np.minimum(np.searchsorted(self._ids, rows), self._ids.size - 1)
         return np.where(self._ids[place] == rows, self._scales[place], self.initial)
 
+    def _divisors(self, rows: IntArray) -> FloatArray:
+        """(B, 1) scale plus eps; nothing is left of an advantage where both are 0."""
+        divisors = self.scales(rows) + self.eps
+        return np.where(divisors > 0.0, divisors, np.inf)[:, None]
+
     def _update(self, rows: IntArray, visits: FloatArray) -> None:
+        if not (visits > 0.0).all():  # squares of less than 1e-160 vanish
+            rows, visits = rows[visits > 0.0], visits[visits > 0.0]
         if rows.size == 0:
             return
         if (rows[1:] > rows[:-1]).all():
@@ -151,14 +159,19 @@ class EmaStd:
     def state(self, state: dict[str, dict[int, float]]) -> None:
         try:
             scales = {int(key): float(value) for key, value in state["scales"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InvalidInputError(
                 "state: expected {'scales': {prompt id: scale}} as `state` gives it"
             ) from error
-        bad = [key for key, value in scales.items() if not 0.0 <= value < np.inf]
+        bad = [key for key, value in scales.items() if not 0.0 < value < np.inf]
         if bad:
             raise InvalidInputError(
-                f"state: expected finite scales >= 0, got {scales[bad[0]]} for prompt {bad[0]}"
+                f"state: expected finite scales above 0, got {scales[bad[0]]} for prompt {bad[0]}"
+            )
+        far = [key for key in scales if not -LARGEST_ID - 1 <= key <= LARGEST_ID]
+        if far:
+            raise InvalidInputError(
+                f"state: expected prompt ids within 2**63 of 0, as 64 bits hold, got {far[0]}"
             )
         ids = sorted(scales)
         self._ids = np.array(ids, dtype=np.int64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, BoolArray, FloatArray
+from levelhead._arrays import ArrayLike, BoolArray, FloatArray, IntArray
 from levelhead.advantages._groups import (
     EPS,
     ROUNDING,
@@ -251,43 +251,80 @@ def _loo_std(block: FloatArray, ddof: int = 1, eps: float = EPS) -> FloatArray:
     return deviations / scale
 
 
-def _others(
-    block: FloatArray,
-) -> tuple[FloatArray, BoolArray]:
+_Moments = tuple[IntArray, FloatArray, FloatArray]
+"""Of sets of samples, one for each of M rows in B groups at once: how many (M,), their mean and their
+summed squared deviations (M, B). A set of none has the mean 0."""
+
+
+def _others(block: FloatArray) -> tuple[FloatArray, BoolArray]:
     """Of the others of each sample: their summed squared deviations, and whether they are equal.
 
-    Moments of those before and of those after are merged. Everything added is a square, so nothing
-    cancels, as it does where the own share is subtracted from the sum over the whole group.
+    Sets of neighbors are merged two by two up to halves; then, from the halves down, those outside of
+    a set are those outside of the set it came from and its twin. The own share is never subtracted
+    from a sum over the whole group, which would cancel.
     """
     columns = np.ascontiguousarray(block.T)
     size = columns.shape[0]
-    ahead, behind = _cumulated(columns), _cumulated(columns[::-1])
-    squares = np.empty_like(columns)
-    same = np.empty(columns.shape, dtype=np.bool_)
-    for i in range(size):
-        parts = [side[:, n - 1] for side, n in ((ahead, i), (behind, size - 1 - i)) if n > 0]
-        if len(parts) == 1:
-            _, total, low, high = parts[0]
-        else:
-            (mean_a, a, low_a, high_a), (mean_b, b, low_b, high_b) = parts
-            total = a + b + (mean_a - mean_b) ** 2 * (i * (size - 1 - i) / (size - 1))
-            low, high = np.minimum(low_a, low_b), np.maximum(high_a, high_b)
-        squares[i] = total
-        same[i] = high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
-    return squares.T, same.T
+    levels: list[_Moments] = []
+    sets = np.ones(size, np.int64), columns, np.zeros_like(columns)
+    while sets[0].size > 2:
+        if sets[0].size % 2:
+            sets = _with_empty(sets)
+        levels.append(sets)
+        sets = _merged(_every_second(sets, 0), _every_second(sets, 1))
+    outside: _Moments = (sets[0][::-1], sets[1][::-1], sets[2][::-1])
+    for level in reversed(levels):
+        half = level[0].size // 2
+        outside = (outside[0][:half], outside[1][:half], outside[2][:half])  # no twin of nothing
+        left = _merged(outside, _every_second(level, 1))
+        right = _merged(outside, _every_second(level, 0))
+        outside = (
+            np.stack([left[0], right[0]], axis=1).reshape(-1),
+            np.stack([left[1], right[1]], axis=1).reshape(level[1].shape),
+            np.stack([left[2], right[2]], axis=1).reshape(level[2].shape),
+        )
+    low, high = _lowest_other(columns), -_lowest_other(-columns)
+    same = high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
+    return outside[2][:size].T, same.T
 
 
-def _cumulated(columns: FloatArray) -> FloatArray:
-    """(4, G, B): mean, summed squared deviations, smallest and largest of the first n columns."""
-    out = np.empty((4, *columns.shape))
-    mean, total = columns[0].copy(), np.zeros_like(columns[0])
-    for n, column in enumerate(columns, start=1):
-        step = column - mean
-        mean = mean + step / n
-        total = total + step**2 * ((n - 1) / n)
-        out[0, n - 1], out[1, n - 1] = mean, total
-    out[2] = np.minimum.accumulate(columns)
-    out[3] = np.maximum.accumulate(columns)
+def _merged(a: _Moments, b: _Moments) -> _Moments:
+    """Of the unions, row by row. Everything added is a square, so nothing cancels."""
+    count = a[0] + b[0]
+    share = (b[0] / np.maximum(count, 1))[:, None]
+    apart = b[1] - a[1]
+    mean = apart * share
+    mean += a[1]
+    apart *= apart
+    apart *= a[0][:, None] * share
+    apart += a[2]
+    apart += b[2]
+    return count, mean, apart
+
+
+def _every_second(sets: _Moments, first: int) -> _Moments:
+    return sets[0][first::2], sets[1][first::2], sets[2][first::2]
+
+
+def _with_empty(sets: _Moments) -> _Moments:
+    """One more set, of no samples."""
+    nothing = np.zeros((1, sets[1].shape[1]))
+    return (
+        np.append(sets[0], 0),
+        np.concatenate([sets[1], nothing]),
+        np.concatenate([sets[2], nothing]),
+    )
+
+
+def _lowest_other(columns: FloatArray) -> FloatArray:
+    """(G, B) the smallest of the others."""
+    place = columns.argmin(axis=0)
+    every: IntArray = np.arange(columns.shape[1], dtype=np.int64)
+    rest = columns.copy()
+    rest[place, every] = np.inf
+    out = np.empty_like(columns)
+    out[:] = columns[place, every]
+    out[place, every] = rest.min(axis=0)
     return out
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray, IntArray
+from levelhead._arrays import ArrayLike, FloatArray, IntArray, real
 from levelhead.advantages._groups import (
     EPS,
     centered,
@@ -156,7 +156,7 @@ def pl_softmax(
         >>> pl_softmax([0.0, 0.0, np.log(2.0)], [7, 7, 7]).round(4)
         array([-0.0833, -0.0833,  0.1667])
     """
-    if not 0.0 < tau < np.inf:
+    if not 0.0 < real("tau", tau) < np.inf:
         raise InvalidInputError(f"tau: expected a finite number above 0, got {tau}")
     return grouped(rewards, groups, valid).apply(lambda block: _pl_softmax(block, tau))
 

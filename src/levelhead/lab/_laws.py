@@ -12,7 +12,14 @@ from typing import Literal
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray, IntArray, class_probabilities, probabilities
+from levelhead._arrays import (
+    ArrayLike,
+    FloatArray,
+    IntArray,
+    class_probabilities,
+    probabilities,
+    real,
+)
 from levelhead.errors import InvalidInputError, unknown_name
 
 __all__ = [
@@ -32,7 +39,9 @@ __all__ = [
 Outcomes = Literal["shared", "independent"]
 
 TIE = 1e-12
-"""Rewards nearer than this share of the largest one are equal: ln 0.3 and ln(1 - 0.7) must be."""
+"""Rewards nearer than this share of the largest one are equal: ln 0.3 and ln(1 - 0.7) must be. It is
+far below the rounding at which estimators take a whole group for constant, since ranks and maxima
+tell smaller differences apart."""
 
 
 def distinct(values: FloatArray) -> tuple[FloatArray, IntArray]:
@@ -132,6 +141,8 @@ def regime(outcomes: str) -> Outcomes:
 
 def whole_group(group_size: int) -> int:
     """`group_size` if a group has at least two members."""
+    if not real("group_size", group_size).is_integer():
+        raise InvalidInputError(f"group_size: expected a whole number, got {group_size}")
     if group_size < 2:
         raise InvalidInputError(f"group_size: expected at least 2, got {group_size}")
     return int(group_size)

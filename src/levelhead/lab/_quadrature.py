@@ -9,11 +9,13 @@ group's Gaussians has the same sigma for every group, so one spacing in c serves
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.special import erfcx
 
-from levelhead._arrays import FloatArray
+from levelhead._arrays import FloatArray, IntArray
 
 __all__ = ["Quadrature", "power"]
 
@@ -21,6 +23,11 @@ LOG_STEP = 0.2  # of t; see the module's docstring
 CENTER_STEP = 0.85  # of c, in standard deviations of a group's Gaussian
 REACH = 7.5  # how far beyond the rewards c goes, in the same standard deviations
 CUT = 34.0  # nodes at which every mixed group's exponent is below -34 hold less than 1e-14
+NEAR = 40.0  # exponent beyond which a reward is 0 at a node; a group that holds one is below e^-40
+DENSE = (
+    4_000_000  # nodes times rewards up to which they are kept in full: 32 MB, quicker than sparse
+)
+PORTION = 10_000_000  # nodes times policies at once: 80 MB
 SMALL = 2e-4  # t from which on down the deviation is a linear term; its cube is 1e-11
 
 
@@ -60,19 +67,35 @@ class Quadrature:
             betas.append(np.full(c.size, beta))
             weights.append(np.full(c.size, step * t * w * math.sqrt(beta * n / math.pi) * width))
         self.center, self.weight = np.concatenate(centers), np.concatenate(weights)
-        apart = values - self.center[:, None]
-        self.kernel = np.exp(-np.concatenate(betas)[:, None] * apart**2)  # (nodes, S)
-        self.moment = apart * self.kernel
-        self.moment *= self.weight[:, None]
-        alone = power(self.kernel, n - 1)
-        self.constant = np.einsum("ns,ns->s", self.moment, alone)
-        alone *= self.kernel
+        beta = np.concatenate(betas)
+        if self.center.size * values.size <= DENSE:
+            apart = values - self.center[:, None]
+            kernel = np.exp(-beta[:, None] * apart**2)
+            moment = apart * kernel
+            moment *= self.weight[:, None]
+            alone = power(kernel, n - 1)
+            self.constant = np.einsum("ns,ns->s", moment, alone)
+            alone *= kernel
+            self.kernel, self.moment = kernel, moment  # (nodes, S)
+        else:
+            row, column = _near(values, self.center, np.sqrt(NEAR / beta))
+            apart = values[column] - self.center[row]
+            kernel = np.exp(-beta[row] * apart**2)
+            moment = apart * kernel * self.weight[row]
+            alone = power(kernel, n - 1)
+            self.constant = np.bincount(column, moment * alone, values.size)
+            shape = self.center.size, values.size
+            self.kernel = csr_array((kernel, (row, column)), shape)
+            self.moment = csr_array((moment, (row, column)), shape)
+            alone = csr_array((alone * kernel, (row, column)), shape)
         self.alone = np.stack([self.weight, self.weight * self.center]) @ alone  # (2, S)
 
     def within(self, q: FloatArray) -> FloatArray:
         """(P, S) E[(x_i - mean) / (s + eps) | x_i] with mean and s of the whole group of n."""
-        h = power(q @ self.kernel.T, self.n - 1)
-        out = h @ self.moment
+        out = np.empty(q.shape)
+        for some in self._portions(len(q)):
+            h = power((self.kernel @ q[some].T).T, self.n - 1)
+            out[some] = h @ self.moment
         out -= q ** (self.n - 1) * self.constant
         mean = (q @ self.values)[:, None]
         out += self.tail * (1.0 - 1.0 / self.n) * (self.values - mean)
@@ -80,17 +103,34 @@ class Quadrature:
 
     def apart(self, q: FloatArray) -> FloatArray:
         """(P, S) E[(x - mean) / (s + eps) | x] with mean and s of n others, 0 where they are equal."""
-        h = power(q @ self.kernel.T, self.n)
         same = q**self.n
-        total = h @ np.stack([self.weight, self.weight * self.center], axis=1) - same @ self.alone.T
+        total = -same @ self.alone.T
+        sides = np.stack([self.weight, self.weight * self.center], axis=1)
+        for some in self._portions(len(q)):
+            total[some] += power((self.kernel @ q[some].T).T, self.n) @ sides
         mean = (q @ self.values)[:, None]
         mixed = self.values - mean - self.from_equal(q)
         return self.values * total[:, :1] - total[:, 1:] + self.tail * mixed
+
+    def _portions(self, rows: int) -> Iterator[slice]:
+        """Policies (P,) in portions whose values at all nodes fit into memory."""
+        step = max(1, PORTION // self.center.size)
+        for start in range(0, rows, step):
+            yield slice(start, start + step)
 
     def from_equal(self, q: FloatArray) -> FloatArray:
         """(P, S) E[(x - x_j) 1[all n others are x_j] | x]."""
         same = q**self.n
         return self.values * same.sum(axis=1, keepdims=True) - (same @ self.values)[:, None]
+
+
+def _near(values: FloatArray, center: FloatArray, reach: FloatArray) -> tuple[IntArray, IntArray]:
+    """Pairs (node, reward) that are within the node's reach of one another, in order."""
+    first = np.searchsorted(values, center - reach)
+    many = np.searchsorted(values, center + reach, side="right") - first
+    row = np.repeat(np.arange(center.size), many)
+    begin = np.cumsum(many) - many
+    return row, np.arange(row.size) - begin[row] + first[row]
 
 
 def _centers(values: FloatArray, n: int, beta: float, width: float) -> FloatArray:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray
+from levelhead._arrays import ArrayLike, FloatArray, real
 from levelhead.advantages import pl_zscore
 from levelhead.errors import InvalidInputError, unknown_name
 from levelhead.lab._laws import (
@@ -102,7 +102,7 @@ class StdExpectation:
     ) -> None:
         self.rewards = reward_rows(rewards)
         self.group_size = whole_group(group_size)
-        if not 0.0 <= eps < math.inf:
+        if not 0.0 <= real("eps", eps) < math.inf:
             raise InvalidInputError(f"eps: expected a finite number >= 0, got {eps}")
         if ddof not in (0, 1):
             raise InvalidInputError(f"ddof: expected 0 or 1, got {ddof}")
@@ -310,7 +310,7 @@ def expectation(
     """
     table = reward_rows(rewards)
     size, kind = whole_group(group_size), regime(outcomes)
-    if not 0.0 < tau < math.inf:
+    if not 0.0 < real("tau", tau) < math.inf:
         raise InvalidInputError(f"tau: expected a finite number above 0, got {tau}")
     if name in _MOMENTS:
         return functools.partial(_MOMENTS[name], table, size)
@@ -370,6 +370,9 @@ def expected_advantage(
         InvalidInputError: as `expectation`, which is the one to call for many policies.
 
     Edge cases: tokens of probability 0 have an expected advantage too: what they would get.
+        Rewards that differ by less than 1e-12 of the largest are one. Those that differ by more, but
+        by no more than 2**-22 of the largest, are outside of the domain: here they are told apart,
+        while an estimator that divides by a deviation takes a group of them for constant.
     Properties: exact to 1e-8 or better.
     Reference: derived here; the estimators are those of `levelhead.advantages`.
 

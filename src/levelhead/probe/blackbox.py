@@ -87,6 +87,7 @@ class BlackBox:
         largest: the largest advantage in size since this was last set to 0.
         calls: how often it was called.
         seconds: how long these calls took.
+        slow: whether it gets the short plan where it must be sampled; None before it was timed.
         printed: the beginning of what it printed, which is shown nowhere else.
     """
 
@@ -100,6 +101,7 @@ class BlackBox:
     calls: int = 0
     seconds: float = 0.0
     printed: str = ""
+    slow: bool | None = None
 
     def fresh(self) -> Instance:
         """An instance without a past."""

@@ -13,7 +13,7 @@ import numpy as np
 from levelhead._arrays import FloatArray, IntArray, integers, vector
 from levelhead.advantages import AdvantageFunction
 from levelhead.errors import InvalidInputError, unknown_name
-from levelhead.testing._contract import TOLERANCE, ContractError, name_of
+from levelhead.testing._contract import FAILURES, TOLERANCE, ContractError, name_of
 from levelhead.testing._gradient import Difference, World, difference, worlds
 
 __all__ = ["Batch", "batches", "check_advantage", "gradient_angle"]
@@ -102,9 +102,9 @@ def check_advantage(
     reward or equal ones.
 
     The expected policy gradient is enumerated on a policy over four stated probabilities, under the
-    log score with an outcome that each group shares, for groups of 2 to 4, and must be what is
-    declared. A "batch" estimator gets all cases as one batch, which is the limit of many groups; a
-    "history" estimator is tried on first and on second visits.
+    log score with an outcome that each group shares, for groups of 2 to 4, and over two of them for
+    groups of 8, and must be what is declared. A "batch" estimator gets all cases as one batch, which
+    is the limit of many groups; a "history" estimator is tried on first and on second visits.
 
     Args:
         estimator: `(rewards (N,), groups (N,)) -> (N,)`. If it has a memory, `copy.deepcopy` must copy
@@ -164,12 +164,16 @@ def gradient_angle(estimator: AdvantageFunction, *, scope: Scope = "group") -> f
     Returns:
         Degrees in [0, 180]; 0 up to rounding for one that is unbiased or proportional.
 
+    Raises:
+        ContractError: the estimator raises, or what it returns is not one finite number per reward.
+
     Example:
         >>> from levelhead.advantages import grpo, rloo
         >>> gradient_angle(rloo) < 1e-6, gradient_angle(grpo) > 30
         (True, True)
     """
-    return max(found.angle for _, found in _differences(estimator, None, scope))
+    label = name_of(estimator)
+    return max(found.angle for _, found in _differences(estimator, label, None, scope))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +187,7 @@ class _Case:
     def advantages(self, rewards: FloatArray, groups: IntArray) -> FloatArray:
         try:
             out = copy.deepcopy(self.estimator)(rewards, groups)
-        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except FAILURES as error:
             missing = int(np.isnan(rewards).sum())
             what = f"{rewards.size} rewards" + (f", {missing} of them NaN" if missing else "")
             kind = type(error).__name__
@@ -267,10 +271,12 @@ def _nothing_outside(case: _Case) -> None:
     if case.scope == "sample":
         alone = [case.advantages(r[i : i + 1], g[i : i + 1]) for i in range(r.size)]
         case.expect("nothing but the own sample matters", plain, np.concatenate(alone))
+    draw = np.random.default_rng(2)
     for group, members in case.members():
-        others = np.where(g == group, r, 10.0 * r[::-1] + 3.0)
-        got = case.advantages(others, g)[members]
-        case.expect("rewards of other groups do not matter", plain[members], got)
+        anything = draw.normal(size=r.size) * 10.0 ** draw.integers(-3, 4, r.size)
+        for changed in (10.0 * r[::-1] + 3.0, 1e-3 * r, -1e3 * r, anything, np.zeros_like(r)):
+            got = case.advantages(np.where(g == group, r, changed), g)[members]
+            case.expect("rewards of other groups do not matter", plain[members], got)
         got = case.advantages(r[members], g[members])
         case.expect("a group alone gets what it gets in a batch", plain[members], got)
 
@@ -311,12 +317,15 @@ def _constant(case: _Case) -> None:
 
 
 def _differences(
-    estimator: AdvantageFunction, factor: Callable[[int], float] | None, scope: Scope
+    estimator: AdvantageFunction,
+    label: str,
+    factor: Callable[[int], float] | None,
+    scope: Scope,
 ) -> Iterator[tuple[World, Difference]]:
     whole = scope == "batch"
     for world in worlds(whole=whole):
         for visits in (0, 1) if scope == "history" else (0,):
-            got = world.gradient(estimator, whole=whole, visits=visits)
+            got = world.gradient(estimator, label, whole=whole, visits=visits)
             declared = None if factor is None or visits else factor(world.size)
             yield world, difference(got, world.exact, declared)
 
@@ -331,7 +340,7 @@ def _check_gradient(
 ) -> None:
     declared = _one if gradient == "unbiased" else factor
     largest = 0.0
-    for world, found in _differences(estimator, declared, scope):
+    for world, found in _differences(estimator, label, declared, scope):
         largest = max(largest, found.angle)
         if gradient in ("biased", "other"):
             continue

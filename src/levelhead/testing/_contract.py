@@ -9,6 +9,7 @@ from levelhead._arrays import ArrayLike
 from levelhead.errors import InvalidInputError, LevelheadError
 
 __all__ = [
+    "FAILURES",
     "TOLERANCE",
     "ContractError",
     "Refusal",
@@ -27,6 +28,22 @@ class ContractError(LevelheadError, AssertionError):
 
     __module__ = "levelhead.testing"
 
+
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What somebody's function may raise instead of answering; an interrupt or an exit is not for us."""
 
 Refusal = tuple[str, str | None, tuple[ArrayLike, ...], dict[str, ArrayLike]]
 
@@ -68,7 +85,7 @@ def refuses(function: Callable[..., object], label: str, inputs: Iterable[Refusa
                     f"{label}: expected the error about {what} to name {argument}, got: {error}"
                 ) from error
             continue
-        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except FAILURES as error:
             kind = type(error).__name__
             raise ContractError(
                 f"{label}: expected InvalidInputError for {what}, got {kind}: {error}"

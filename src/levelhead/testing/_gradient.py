@@ -18,6 +18,7 @@ import numpy as np
 
 from levelhead._arrays import FloatArray, IntArray
 from levelhead.advantages import AdvantageFunction
+from levelhead.testing._contract import FAILURES, ContractError
 
 __all__ = ["Difference", "World", "difference", "worlds"]
 
@@ -25,6 +26,8 @@ VALUES = (0.1, 0.3, 0.6, 0.9)
 POLICIES = ((2, 2, 2, 2), (1, 1, 2, 4), (5, 1, 1, 1))  # eighths
 OUTCOMES = ((3, 1), (1, 1), (1, 3))  # odds of 0 against 1
 SIZES = (2, 3, 4)
+TWO_VALUES = (0.6, 0.98)  # where p = 0.75 is nearer to the lower one, and GRPO raises the upper one
+TWO_POLICIES, LARGE_SIZE = ((1, 1), (1, 3)), 8  # an estimator may be another one in large groups
 LARGEST_BATCH = 10_000  # groups; a batch of 8^4 4 would tell nothing that 8^3 4 does not
 
 
@@ -33,7 +36,7 @@ class World:
     """One policy, one probability of the outcome and one size of group, under the log score.
 
     Attributes:
-        policy: (K,) eighths, the probabilities of the tokens.
+        policy: (K,) whole shares of the tokens: four of `VALUES`, or two of `TWO_VALUES`.
         odds: of outcome 0 against outcome 1, whole numbers.
         size: G.
     """
@@ -61,7 +64,8 @@ class World:
     @property
     def scores(self) -> FloatArray:
         """(2, K) the log score of each token by outcome."""
-        return np.log(np.stack([1.0 - np.array(VALUES), np.array(VALUES)]))
+        values = np.array(VALUES if len(self.policy) == len(VALUES) else TWO_VALUES)
+        return np.log(np.stack([1.0 - values, values]))
 
     @property
     def exact(self) -> FloatArray:
@@ -82,13 +86,19 @@ class World:
                 times.append(share * math.prod(self.policy[token] for token in drawn))
         return np.array(tokens), np.array(rewards), np.array(times)
 
-    def gradient(self, estimator: AdvantageFunction, *, whole: bool, visits: int) -> FloatArray:
+    def gradient(
+        self, estimator: AdvantageFunction, label: str, *, whole: bool, visits: int
+    ) -> FloatArray:
         """(K,) the expectation of mean_i A_i d log pi(k_i) / d theta.
 
         Args:
             estimator: what is examined; it is copied before, as it may have a memory.
+            label: what to call it in an error.
             whole: lay the cases out as one batch, each as often as it is likely.
             visits: how often every group has been seen before, with the same rewards for all.
+
+        Raises:
+            ContractError: it raises, or what it returns is not one finite number per reward.
         """
         tokens, rewards, times = self.cases()
         if whole:
@@ -96,11 +106,24 @@ class World:
             times = np.ones(tokens.shape[0], dtype=np.int64)
         ids: IntArray = np.arange(tokens.shape[0], dtype=np.int64)
         groups = np.repeat(ids, self.size)
-        function = copy.deepcopy(estimator)
-        for _ in range(visits):
-            earlier = self.scores[1, np.arange(self.size) % len(self.policy)]
-            function(np.tile(earlier, tokens.shape[0]), groups)
-        advantages = np.asarray(function(rewards.ravel(), groups)).reshape(tokens.shape)
+        earlier = self.scores[1, np.arange(self.size) % len(self.policy)]
+        try:
+            function = copy.deepcopy(estimator)
+            for _ in range(visits):
+                function(np.tile(earlier, tokens.shape[0]), groups)
+            found = np.asarray(function(rewards.ravel(), groups), dtype=np.float64)
+        except FAILURES as error:
+            raise ContractError(
+                f"{label}: expected advantages for {tokens.size} rewards in groups of {self.size}, "
+                f"got {type(error).__name__}: {error}; for {self}"
+            ) from error
+        if found.shape != groups.shape or not np.isfinite(found).all():
+            raise ContractError(
+                f"{label}: expected {tokens.size} finite advantages for groups of {self.size}, got "
+                f"shape {found.shape} with {np.count_nonzero(~np.isfinite(found))} that are not "
+                f"finite; for {self}"
+            )
+        advantages = found.reshape(tokens.shape)
         pi = self.probabilities
         weights = times / times.sum()
         direction = np.eye(pi.size)[tokens] - pi  # (M, G, K)
@@ -133,7 +156,12 @@ def difference(got: FloatArray, exact: FloatArray, declared: float | None) -> Di
 
 
 def worlds(sizes: Sequence[int] = SIZES, *, whole: bool = False) -> Iterator[World]:
-    """Every policy with every probability and every size; small batches only where `whole`."""
-    for size, policy, odds in itertools.product(sizes, POLICIES, OUTCOMES):
+    """Every policy with every probability and every size; small batches only where `whole`.
+
+    In the end large groups over two tokens, which are few enough to enumerate.
+    """
+    small = itertools.product(sizes, POLICIES, OUTCOMES)
+    large = itertools.product((LARGE_SIZE,), TWO_POLICIES, OUTCOMES)
+    for size, policy, odds in itertools.chain(small, large):
         if not whole or sum(policy) ** size * sum(odds) <= LARGEST_BATCH:
             yield World(policy, odds, size)
