@@ -71,6 +71,15 @@ def test_the_page(board: Leaderboard) -> None:
             assert header.count("|") == rule.count("|")
 
 
+def test_a_verdict_that_rests_on_some_truths_names_them(board: Leaderboard) -> None:
+    grpo = board.readings[0]
+    fine = {0.25: "calibrated", 0.75: "calibrated"}
+    ends = tuple(dataclasses.replace(e, label=fine.get(e.p, e.label)) for e in grpo.ends)
+    some = dataclasses.replace(board, readings=(dataclasses.replace(grpo, ends=ends),))
+    assert "| overconfident at 0.1, 0.9 |" in to_markdown(some)
+    assert "| overconfident | 0.01 / 0.99 |" in to_markdown(board)
+
+
 def test_missing_packages_and_failures_are_named(board: Leaderboard) -> None:
     failed = dataclasses.replace(board.readings[0], name="bad", failure="it raises")
     some = dataclasses.replace(

@@ -19,6 +19,7 @@ from levelhead.probe.reading import LengthReading, Reading
 from levelhead.probe.run import GROUPS
 from levelhead.probe.sampling import PROMPTS
 from levelhead.probe.subjects import Subject, everything, measure, resolve
+from levelhead.probe.verdict import DECISIVE
 
 __all__ = ["Leaderboard", "leaderboard", "to_markdown"]
 
@@ -253,7 +254,7 @@ def _estimators(readings: Sequence[Reading], version: str) -> list[str]:
         both = [kinds[kind].get(name) for kind in GROUPS]
         cells = [f"`{name}`"]
         for one in both:
-            cells += ["", ""] if one is None else [one.verdict, _ends(one)]
+            cells += ["", ""] if one is None else [_verdict(one), _ends(one)]
         first = both[0] or both[1]
         two = "" if first is None or np.isnan(first.two_prompts_end) else first.two_prompts_end
         cells += [
@@ -263,6 +264,15 @@ def _estimators(readings: Sequence[Reading], version: str) -> list[str]:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _verdict(reading: Reading) -> str:
+    """The verdict, and the truths that it rests on where the others end well."""
+    decisive = [end for end in reading.ends if abs(end.p - 0.5) >= DECISIVE]
+    where = [f"{end.p:g}" for end in decisive if end.label == reading.verdict]
+    if not where or len(where) == len(decisive) or reading.verdict == "lottery":
+        return reading.verdict
+    return f"{reading.verdict} at {', '.join(where)}"
 
 
 def _ends(reading: Reading) -> str:
