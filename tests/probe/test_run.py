@@ -85,7 +85,7 @@ def test_normalizing_twice(planted: ModuleType) -> None:
         ("backwards_leak", "backwards", "The sign is wrong"),
         ("previous_sample", "calibrated", "order of the samples within a prompt matters"),
         ("noisy", "calibrated", "it draws random numbers"),
-        ("EarlierSpread", "calibrated", "Divides by a spread of earlier batches"),
+        ("EarlierSpread", "calibrated", "On a fixed data set a prompt that keeps its outcome"),
         ("EarlierMean", "calibrated", "Subtracts a baseline from earlier batches"),
         ("batch_spread", "calibrated", "Divides by a spread that mixes prompts"),
         ("one_too_few", "not measured", "returns shape (47,) for 48 rewards"),

@@ -310,7 +310,9 @@ def _by_baseline(reading: Reading, t: Traits) -> list[str]:
 def _by_past(t: Traits) -> list[str]:
     return {
         "scale": [
-            "Divides by a spread of earlier batches, which knows nothing of the present outcome."
+            "Divides by a spread of earlier batches, which knows nothing of the present outcome: "
+            "outcomes are drawn anew here. On a fixed data set a prompt that keeps its outcome tells "
+            "it to its own past, and predictions drift to the extremes."
         ],
         "shift": ["Subtracts a baseline from earlier batches."],
         "other": ["Remembers earlier batches."],
