@@ -57,7 +57,7 @@ def answers(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("folder", "expected"),
     [
-        # Recomputed by the paper's own notebook from these files (spec 1.8): ECE, AUROC, accuracy, n.
+        # Recomputed by the paper's own notebook from these files: ECE, AUROC, accuracy, n.
         ("final_grpo", (0.292213, 0.688252, 0.669966, 5607)),
         ("final_grpo_no_std", (0.035806, 0.720972, 0.675731, 5608)),
     ],
