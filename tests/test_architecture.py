@@ -20,7 +20,9 @@ PACKAGE = ROOT / "src" / "levelhead"
 TESTS = ROOT / "tests"
 
 ROWS: dict[str, float] = {
-    **dict.fromkeys(("errors", "_arrays", "_optional", "_palette", "_registry", "_write"), 0),
+    **dict.fromkeys(
+        ("errors", "_arrays", "_optional", "_palette", "_processes", "_registry", "_write"), 0
+    ),
     **dict.fromkeys(("elicitation", "records", "readers"), 0),
     **dict.fromkeys(("scoring", "rewards", "advantages", "ranking", "metrics", "calibrators"), 1),
     "losses": 1.5,

@@ -6,9 +6,10 @@ import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from levelhead._write import write_text
+from levelhead._write import plain, write_text
 from levelhead.errors import RecordError
 
 
@@ -77,3 +78,10 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     finally:
         os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_json_has_plain_types_and_no_nan() -> None:
+    nest = {1: (np.float32(0.5), float("nan")), "b": [np.int64(3), np.bool_(True), None, -np.inf]}
+    found = plain(nest)
+    assert found == {"1": [0.5, None], "b": [3, True, None, None]}
+    assert [type(one) for one in found["b"][:2]] == [int, bool]

@@ -1,16 +1,20 @@
-"""Writing files: a file is there whole or not at all."""
+"""Writing files: a file is there whole or not at all, and JSON has no NaN."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
 
 from levelhead.errors import RecordError
 
-__all__ = ["check_writable", "replacing", "write_text"]
+__all__ = ["check_writable", "plain", "replacing", "write_text"]
 
 
 @contextlib.contextmanager
@@ -80,6 +84,24 @@ def check_writable(path: str | Path) -> None:
         raise RecordError("cannot write here: there is no such folder; make it first", str(path))
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise RecordError("cannot write here: no permission to write in the folder", str(path))
+
+
+def plain(value: Any) -> Any:
+    """A nest of dicts, lists and tuples as plain JSON types; NaN and infinities become None.
+
+    Args:
+        value: what to write; numpy's numbers are welcome.
+
+    Returns:
+        Dicts with text keys, lists, texts, numbers, booleans and None.
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in cast(dict[Any, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in cast(list[Any], value)]
+    if isinstance(value, np.generic):
+        return plain(cast(Any, value).item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _umask() -> int:

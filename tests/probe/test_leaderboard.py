@@ -8,8 +8,9 @@ import os
 
 import pytest
 
+from levelhead._processes import THREADS
 from levelhead.errors import InvalidInputError
-from levelhead.probe.leaderboard import THREADS, Leaderboard, leaderboard, to_markdown
+from levelhead.probe.leaderboard import Leaderboard, leaderboard, to_markdown
 
 NAMES = ("grpo", "rloo", "loss:token_mean")
 

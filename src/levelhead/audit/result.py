@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from typing import Any
 
-import numpy as np
+from levelhead._write import plain
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -249,7 +248,7 @@ def to_json(result: AuditResult) -> dict[str, Any]:
     Returns:
         Nested dicts and lists of strings, numbers, booleans and None.
     """
-    return _plain(dataclasses.asdict(result))
+    return plain(dataclasses.asdict(result))
 
 
 def json_text(result: AuditResult) -> str:
@@ -262,13 +261,3 @@ def json_text(result: AuditResult) -> str:
         The text, ending in a newline.
     """
     return json.dumps(to_json(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.sharedctypes import Synchronized
@@ -18,6 +17,7 @@ import numpy as np
 
 from levelhead import __version__
 from levelhead._arrays import FloatArray
+from levelhead._processes import single_threaded
 from levelhead._write import replacing
 from levelhead.lab.simulate import Run, simulate
 from levelhead.lab.world import World
@@ -143,7 +143,7 @@ def _in_processes(
         jobs, mp_context=context, initializer=_start, initargs=(counter,)
     )
     try:
-        with _single_threaded():
+        with single_threaded():
             waiting = {pool.submit(_work, world, chunk) for chunk in chunks}
         while waiting:
             done, waiting = concurrent.futures.wait(
@@ -158,20 +158,6 @@ def _in_processes(
             process.terminate()
         raise
     pool.shutdown()
-
-
-class _single_threaded:
-    """Worker processes inherit one BLAS thread each, so that `jobs` is what is used."""
-
-    def __enter__(self) -> None:
-        self._before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = "1"
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = self._before
 
 
 def _start(counter: Synchronized[float]) -> None:

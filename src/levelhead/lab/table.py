@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from levelhead._write import plain
 from levelhead.lab.experiments import TABLES, Interval, RowResult
 
 __all__ = ["TITLES", "cells", "markdown", "to_json"]
@@ -112,15 +113,7 @@ def to_json(results: Sequence[RowResult], about: Mapping[str, str]) -> dict[str,
                 "ece_single": dataclasses.asdict(result.over_seeds(lambda o: o.single.ece)),
             }
         )
-    return _finite({"about": dict(about), "rows": out})
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return plain({"about": dict(about), "rows": out})
 
 
 def _by_table(results: Sequence[RowResult]) -> Iterator[tuple[str, list[RowResult]]]:

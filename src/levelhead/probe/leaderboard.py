@@ -7,13 +7,13 @@ import contextlib
 import dataclasses
 import functools
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from levelhead._processes import single_threaded
 from levelhead.probe.explanation import tags
 from levelhead.probe.reading import LengthReading, Reading
 from levelhead.probe.run import GROUPS
@@ -22,9 +22,6 @@ from levelhead.probe.subjects import Subject, everything, measure, resolve
 from levelhead.probe.verdict import DECISIVE
 
 __all__ = ["Leaderboard", "leaderboard", "to_markdown"]
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What keeps each worker on one core."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,19 +131,13 @@ def _workers(jobs: int, names: tuple[str, ...]) -> Generator[concurrent.futures.
     if jobs == 1:
         yield None
         return
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        with concurrent.futures.ProcessPoolExecutor(
+    with (
+        single_threaded(),
+        concurrent.futures.ProcessPoolExecutor(
             jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(names,)
-        ) as pool:
-            yield pool
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        ) as pool,
+    ):
+        yield pool
 
 
 def _begin(names: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from levelhead._write import plain
 from levelhead.probe.questions import Traits
 
 __all__ = ["Bias", "End", "LengthReading", "LengthVerdict", "Reading", "Verdict"]
@@ -165,7 +166,7 @@ class Reading:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain types for JSON; what is not finite becomes None."""
-        return {"kind": "advantage", **_plain(dataclasses.asdict(self)), "pull": _plain(self.pull)}
+        return {"kind": "advantage", **plain(dataclasses.asdict(self)), "pull": plain(self.pull)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,14 +204,4 @@ class LengthReading:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain types for JSON; what is not finite becomes None."""
-        return {"kind": "loss", **_plain(dataclasses.asdict(self))}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
+        return {"kind": "loss", **plain(dataclasses.asdict(self))}
