@@ -253,3 +253,11 @@ def test_the_published_sample(shared_data: Path, tmp_path: Path) -> None:
     assert p.confidence.tolist() == pytest.approx([math.exp(-0.22)])
     assert p.label.tolist() == [1.0]
     assert any("joined by order" in note for note in log.notes)
+
+
+def test_probabilities_of_tokens_are_kept_as_evidence(tmp_path: Path) -> None:
+    said = choice("<answer>4</answer><confidence>0.7</confidence>", [("4", -0.2)])
+    path = lines(tmp_path, response("a"), response("b", said), response("c", choice("4", None)))
+    found, _ = read(path, evidence=("token_logprobs",))
+    assert found.columns["token_logprobs"].to_pylist() == [[-0.2, -0.3], [-0.2], None]
+    assert "token_logprobs" not in read(path)[0].columns.column_names

@@ -15,7 +15,7 @@ import pytest
 
 from levelhead.errors import RecordError
 from levelhead.readers import BATCH_ROWS, ReadLog, ReadOptions, load, read, sniff
-from levelhead.readers._columns import RowBuilder, as_label, grade, parse_text
+from levelhead.readers._columns import RowBuilder, answer_key, as_label, grade, parse_text
 from levelhead.readers._roles import CONFIDENCE, CORRECT, OUTCOME
 from levelhead.records import Predictions, concat
 
@@ -161,6 +161,9 @@ def test_logits_go_through_a_stable_softmax(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.confidence, [0.75, 1.0, softmax], rtol=1e-12)
     np.testing.assert_array_equal(found.label, [1, 1, np.nan])
     assert "softmax" in log.notes[0]
+    assert found.columns["logits"].to_pylist() == logits
+    assert found.columns["target_index"].to_pylist() == ["1", "0", None]
+    assert "probs" not in found.columns.column_names
 
 
 def test_a_fixed_size_list_is_a_list(tmp_path: Path) -> None:
@@ -460,3 +463,105 @@ def test_rows_of_a_large_file_of_several_models_say_where_they_are(tmp_path: Pat
     assert one(tmp_path, columns).columns.num_columns == 0
     few = {"confidence": [0.5] * 2, "correct": [1] * 2, "model": ["a", "b"]}
     assert one(tmp_path, few).columns.column_names == ["location"]
+
+
+def test_evidence_is_kept_where_it_is_there_and_never_an_error(tmp_path: Path) -> None:
+    columns = {
+        "confidence": [0.5, 0.9],
+        "correct": [1, 0],
+        "token_logprobs": [[-0.5], None],
+        "logits": [[0.1, 2.0], [1.0, 3.0]],
+        "completion": ["a", "b"],
+        "other": [1, 2],
+    }
+    asked = ("token_logprobs", "logits", "cluster", "completion", "correct", "confidence")
+    found = one(tmp_path, columns, evidence=asked)
+    kept = found.columns.to_pydict()
+    assert kept.pop("location")
+    # 'completion' is the text, and what a record says itself is no evidence beside it.
+    assert kept == {
+        "text": ["a", "b"],
+        "token_logprobs": [[-0.5], None],
+        "logits": [[0.1, 2.0], [1.0, 3.0]],
+    }
+    with pytest.raises(RecordError, match="--by: expected a column named 'cluster'"):
+        one(tmp_path, columns, by=("cluster",))
+
+
+def test_the_truth_is_no_evidence(tmp_path: Path) -> None:
+    columns = {"confidence": [0.5, 0.9], "answer": ["a", "b"], "pass_rate": [1, 0]}
+    found = one(tmp_path, columns, correct="pass_rate", evidence=("pass_rate",))
+    assert found.columns.column_names == ["answer", "location"]
+
+
+def test_texts_of_a_large_file_are_kept_as_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("levelhead.readers.columns.MAX_TEXT_ROWS", 1)
+    columns = {
+        "confidence": [0.5, 0.9],
+        "correct": [1, 0],
+        "text": ["a", "b"],
+        "answer": ["c", "d"],
+    }
+    assert one(tmp_path, columns).columns.column_names == []
+    assert one(tmp_path, columns, evidence=("text",)).columns.to_pydict() == {"text": ["a", "b"]}
+    both = one(tmp_path, columns, evidence=("text", "answer")).columns.to_pydict()
+    assert both == {"text": ["a", "b"], "answer": ["c", "d"]}
+
+
+KEYS = [
+    ("A", "(a)", "A) bank", "Option A", "a."),
+    ("1,000.0", "1000", " 1e3 ", "$1000$", "\\boxed{1000}"),
+    ("Paris.", "paris", " PARIS "),
+    ("50%",),
+    ("0.5", ".5", "+0.50"),
+    ("0", "-0"),
+]
+
+
+def test_answers_have_one_key_where_they_grade_as_equal() -> None:
+    for same in KEYS:
+        assert len({answer_key(text) for text in same}) == 1
+        assert {grade(text, same[0]) for text in same} == {1.0}
+    assert len({answer_key(same[0]) for same in KEYS}) == len(KEYS)
+    assert [answer_key(nothing) for nothing in (None, "", " ... ")] == [None, None, None]
+
+
+def test_a_table_without_a_truth_is_read_where_none_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "new.parquet"
+    pq.write_table(pa.table({"confidence": [0.9, 0.8], "prompt_id": ["a", "b"]}), path)
+    with pytest.raises(RecordError, match="expected a column that says what was right"):
+        load([path])
+    for kind in ("answer", "event"):
+        (found,) = load([path], ReadOptions(unlabelled=kind)).values()
+        assert found.kind == kind
+        assert found.confidence.tolist() == [0.9, 0.8]
+        assert np.isnan(found.label).all()
+
+
+def test_class_scores_without_the_right_class_are_read_where_none_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "new.parquet"
+    pq.write_table(pa.table({"logits": [[1.0, 2.0], [3.0, 0.0]]}), path)
+    with pytest.raises(RecordError, match="expected the index of the right class"):
+        load([path])
+    (found,) = load([path], ReadOptions(unlabelled="answer")).values()
+    assert found.columns["logits"].to_pylist() == [[1.0, 2.0], [3.0, 0.0]]
+    np.testing.assert_allclose(found.confidence, [1 / (1 + np.exp(-1)), 1 / (1 + np.exp(-3))])
+    assert np.isnan(found.label).all()
+
+
+def test_a_truth_that_is_there_is_read_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "new.parquet"
+    pq.write_table(pa.table({"confidence": [0.9, 0.8], "outcome": [1, 0]}), path)
+    (found,) = load([path], ReadOptions(unlabelled="answer")).values()
+    assert found.kind == "event"
+    assert found.label.tolist() == [1.0, 0.0]
+
+
+def test_p_true_beside_a_confidence_is_evidence_and_alone_the_confidence(tmp_path: Path) -> None:
+    both, alone = tmp_path / "both.parquet", tmp_path / "alone.parquet"
+    pq.write_table(pa.table({"confidence": [0.9], "p_true": [0.2], "correct": [1]}), both)
+    pq.write_table(pa.table({"p_true": [0.2], "correct": [1]}), alone)
+    assert load(both)["both"].confidence.tolist() == [0.9]
+    assert load(alone)["alone"].confidence.tolist() == [0.2]

@@ -124,3 +124,23 @@ def test_the_published_files_give_the_published_numbers(
     assert p.clusters.max() + 1 == 1402
     assert any("8 files" in note and model in note for note in log.notes)
     assert not log.warnings
+
+
+def test_evidence_is_kept_and_the_posterior_of_the_truth_is_none(tmp_path: Path) -> None:
+    columns = table(
+        ["37", "1"], p_true=[0.25, 0.5], thinking_content=["may", "x"], prompt=["p", "q"]
+    )
+    found = one(tmp_path, columns, evidence=("p_true", "hit_prob", "hit", "answer", "judges"))
+    assert found.columns["p_true"].to_pylist() == [0.25, 0.5]
+    assert found.columns["answer"].to_pylist() == ["37", "1"]
+    assert not {"hit", "hit_prob", "judges"} & set(found.columns.column_names)
+
+
+def test_texts_of_a_large_file_are_kept_as_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("levelhead.readers.columns.MAX_TEXT_ROWS", 1)
+    columns = table(["37", "1"], thinking_content=["may", "x"], prompt=["p", "q"])
+    assert one(tmp_path, columns).columns.column_names == ["answer", "location"]
+    found = one(tmp_path, columns, evidence=("text",)).columns
+    assert found.column_names == ["answer", "text", "location"]

@@ -21,6 +21,7 @@ from levelhead.readers._logs import (
     probability_of_tokens,
     prompt_key,
     stated,
+    token_evidence,
     token_logprobs,
 )
 
@@ -185,3 +186,25 @@ def test_texts_without_any_confidence_are_warned_of() -> None:
     list(log.add(**log.text("<confidence>0.5</confidence>"), label=1.0))
     list(log.rest())
     assert not log.log.warnings
+
+
+def test_evidence_keeps_its_type_and_is_never_the_answer() -> None:
+    log = rows(evidence=("token_logprobs", "judge_scores", "answer", "text", "weight"))
+    record = {"token_logprobs": [-0.5, -1.0], "answer": "gold", "text": "all", "weight": 3.0}
+    assert not list(log.add(confidence=0.5, label=1.0, slices=[{}, record]))
+    (block,) = log.rest()
+    assert block.columns["token_logprobs"].to_pylist() == [[-0.5, -1.0]]
+    assert block.columns.column_names == ["token_logprobs", "location"]
+    assert block.weight is None
+
+
+def test_evidence_of_the_answers_tokens_alone() -> None:
+    texts = ["x<answer>", "4", "2", "</answer>"]
+    content: list[dict[str, Any]] = [
+        {"token": t, "logprob": -0.1 * i, "top_logprobs": [{"token": t, "logprob": -0.1 * i},
+         {"token": "?", "logprob": -5.0}]} for i, t in enumerate(texts)
+    ]  # fmt: skip
+    found = token_evidence(content, ("token_logprobs", "top_logprobs"), Path("x"))
+    assert found == {"token_logprobs": [-0.1, -0.2], "top_logprobs": [[-0.1, -5.0], [-0.2, -5.0]]}
+    content[1]["top_logprobs"] = []
+    assert list(token_evidence(content, ("top_logprobs",), Path("x"))) == []

@@ -115,3 +115,17 @@ def test_a_file_of_several_models_says_which_row_is_whose(tmp_path: Path) -> Non
     assert found["b"].columns["row"].to_pylist() == [3, 4]
     pq.write_table(parts[0], path)
     assert load([path])["a"].columns.num_columns == 0
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_list_columns_come_back_exactly(suffix: str, tmp_path: Path) -> None:
+    lists = {
+        "probs": [[0.1, 0.9], None, [0.2, 0.3, 0.5]],
+        "logits": [[-1e300, 2.5], [0.1, 0.2], None],
+        "token_logprobs": [[-0.5, 0.0], [-1 / 3], []],
+        "top_logprobs": [[[-0.1, -3.0], [-0.2]], None, []],
+    }
+    path = tmp_path / f"x.{suffix}"
+    write(path, Predictions.from_arrays("answer", [0.9, 0.5, 0.5], [1, 0, 1], columns=lists))
+    (found,) = read([path], ReadOptions(evidence=("probs", "no_such_column")))
+    assert found.columns.to_pydict() == lists

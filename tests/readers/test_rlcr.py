@@ -176,3 +176,14 @@ def test_the_stored_levels_are_what_their_parser_finds(shared_data: Path, inner:
             continue
         parsed = [answer_confidence_tags_rlcr(t).confidence for t in p.columns["text"].to_pylist()]
         assert parsed == p.confidence.tolist(), arm
+
+
+def test_evidence_is_kept_and_the_right_answer_is_not_taken_for_the_given_one(
+    tmp_path: Path,
+) -> None:
+    columns = BASE | {"answer": ["G", "H", "I", "J"], "pass_rate": [0.1, 0.2, 0.3, 0.4]}
+    found = arms(tmp_path, columns, evidence=("answer", "text", "pass_rate", "cluster"))["Base"]
+    assert found.columns["pass_rate"].to_pylist() == [0.1, 0.2, 0.3, 0.4]
+    assert found.columns["answer"].to_pylist() == ["A", "A", "A", None]
+    assert found.columns["text"].to_pylist() == TEXTS
+    assert "cluster" not in found.columns.column_names

@@ -39,7 +39,7 @@ from levelhead.readers import (
     verl,
 )
 from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptions
-from levelhead.readers._columns import elicitation_name
+from levelhead.readers._columns import answer_key, elicitation_name
 from levelhead.readers._files import os_problem, reading, show
 from levelhead.readers._sniff import sniff
 from levelhead.readers.sources import Source
@@ -54,6 +54,7 @@ __all__ = [
     "ReadOptions",
     "Reader",
     "Source",
+    "answer_key",
     "find_reader",
     "load",
     "read",
@@ -194,7 +195,7 @@ def _check(options: ReadOptions) -> None:
 
 
 def load(
-    files: Iterable[str | os.PathLike[str]],
+    files: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     options: ReadOptions | None = None,
     log: ReadLog | None = None,
 ) -> dict[str, Predictions]:
@@ -237,7 +238,7 @@ def load(
 
 
 def resolve(
-    arguments: Iterable[str | os.PathLike[str]],
+    arguments: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     *,
     name: str | None = None,
     log: ReadLog | None = None,
@@ -248,7 +249,7 @@ def resolve(
     file is a model of its own, named after it.
 
     Args:
-        arguments: files, folders and globs.
+        arguments: files, folders and globs, or a single one.
         name: puts all files together as one model of that name.
         log: takes what was put together.
 
@@ -265,6 +266,8 @@ def resolve(
         >>> [source.name for source in resolve([path])]
         ['base']
     """
+    if isinstance(arguments, str | os.PathLike):
+        arguments = [arguments]
     return _resolve(arguments, name=name, log=log, is_known=_is_known)
 
 

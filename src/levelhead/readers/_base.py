@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from levelhead.records import Predictions
+from levelhead.records import Kind, Predictions
 
-__all__ = ["BATCH_ROWS", "Head", "ReadLog", "ReadOptions", "Reader"]
+__all__ = ["BATCH_ROWS", "OWN", "Head", "ReadLog", "ReadOptions", "Reader", "evidence_columns"]
 
 BATCH_ROWS = 131_072
 """Rows a reader hands over at a time: large enough to amortize a call, small enough for any memory."""
+
+
+OWN = frozenset({
+    "confidence", "correct", "outcome", "status", "provenance", "prompt_id", "weight", "model",
+    "location", "row",
+})  # fmt: skip
+"""Names that a record uses itself; no column of a file is kept under them as evidence."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +37,8 @@ class ReadOptions:
         gold: column of the right answer, compared with the parsed or given answer.
         model: column that names the model, where one file holds several.
         by: slice columns to keep.
+        evidence: columns to keep where the file has them, such as `token_logprobs`; unlike `by`, no
+            error where it has not. What a reader finds out itself (`answer`, `text`, ...) stays.
         elicitation: name of a format in `levelhead.elicitation.TABLE`.
         pattern: regular expression with a group `confidence` and perhaps a group `answer`.
         percent: True: confidences are percentages; False: fractions; None: fractions, and a value
@@ -38,6 +47,8 @@ class ReadOptions:
         format: name of the reader to use instead of the detected one.
         scorer: which scorer, metric or reward column holds what is asked, where a log has several.
         labels: file that holds `correct` (or `gold`) for logs that have none, joined by prompt id.
+        unlabelled: the kind of records, `answer` or `event`, that a table without a truth holds; None:
+            a table without a truth is an error.
         allow_pickle: read files that can run code when they are opened (lm-polygraph).
     """
 
@@ -51,6 +62,7 @@ class ReadOptions:
     gold: str | None = None
     model: str | None = None
     by: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
     elicitation: str | None = None
     pattern: str | None = None
     percent: bool | None = None
@@ -58,6 +70,7 @@ class ReadOptions:
     format: str | None = None
     scorer: str | None = None
     labels: Path | None = None
+    unlabelled: Kind | None = None
     allow_pickle: bool = False
 
 
@@ -118,3 +131,20 @@ class Reader:
     description: str
     recognizes: Callable[[Head], bool]
     read: Callable[[Path, ReadOptions, ReadLog], Iterator[Predictions]]
+
+
+def evidence_columns(
+    evidence: Sequence[str], schema: Iterable[str], kept: Mapping[str, str]
+) -> dict[str, str]:
+    """The evidence that a file has and that is not kept anyway, by the name it is kept under.
+
+    Args:
+        evidence: the columns that are asked for.
+        schema: names of the columns of the file.
+        kept: the columns that are kept already, by the name they are kept under.
+
+    Returns:
+        Column by name, to be added to `kept`.
+    """
+    there = set(schema) - OWN - set(kept.values())
+    return {name: name for name in evidence if name in there and name not in kept}

@@ -24,6 +24,7 @@ from levelhead.records import PROVENANCES, STATUSES, Kind, Predictions, id_text
 __all__ = [
     "ROUNDING",
     "RowBuilder",
+    "answer_key",
     "as_label",
     "elicitation_name",
     "grade",
@@ -322,6 +323,34 @@ def grade(answer: str | None, gold: Any) -> float | None:
     if first is not None and second is not None:
         return float(first == second)
     return float(_same_option(str(answer), str(gold)))
+
+
+def answer_key(answer: str | None) -> str | None:
+    """What `grade` compares of an answer, as one text: answers of one key are the same answer.
+
+    The option letter where one is marked, else the number, else the text without case, outer
+    punctuation and repeated space.
+
+    Args:
+        answer: what the model answered.
+
+    Returns:
+        The key; None where there is no answer, or nothing is left of it.
+
+    Edge cases: `50%` is no number, so it is another answer than `0.5`, as it is for `grade`.
+
+    Example:
+        >>> answer_key("A) bank") == answer_key("(a)"), answer_key("1,000.0") == answer_key("1000")
+        (True, True)
+    """
+    if answer is None:
+        return None
+    letter, _ = _option(answer)
+    if letter is not None:
+        return f"option {letter}"
+    said = _normal(answer)
+    value = _as_number(said)
+    return (said or None) if value is None else repr(value + 0.0)  # -0.0 is 0.0
 
 
 def _normal(text: str) -> str:

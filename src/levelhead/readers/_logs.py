@@ -13,7 +13,7 @@ from typing import Any
 
 from levelhead.elicitation import Elicited
 from levelhead.errors import RecordError
-from levelhead.readers._base import ReadLog, ReadOptions
+from levelhead.readers._base import OWN, ReadLog, ReadOptions
 from levelhead.readers._columns import RowBuilder, elicitation_name, parse_text
 from levelhead.readers._files import show
 from levelhead.records import Predictions
@@ -27,6 +27,7 @@ __all__ = [
     "probability_of_tokens",
     "prompt_key",
     "stated",
+    "token_evidence",
     "token_logprobs",
 ]
 
@@ -46,6 +47,12 @@ _TAGS = "answer_confidence_tags"
 
 _MISSING = object()
 
+_READ = OWN | {
+    "answer", "text", "prompt", "gold", "step", "target_index", "completion", "response",
+    "generation", "output",
+}  # fmt: skip
+"""What readers find out by themselves; it is never taken from a field of the same name."""
+
 
 class LogRows:
     """The rows of one log, collected by model and handed over in blocks.
@@ -60,6 +67,8 @@ class LogRows:
         self.path, self.options, self.log = path, options, log
         self._builders: dict[str, RowBuilder] = {}
         self._sought = set(options.by)
+        # What a log calls so may be the right answer, or another text than the parsed one.
+        self._evidence = [name for name in options.evidence if name not in _READ]
         self._parsing = options
         if options.elicitation is None and options.pattern is None:
             # A log of answers may hold <answer>37</answer>, which is no percentage.
@@ -89,7 +98,8 @@ class LogRows:
 
         Args:
             model: whose row it is; the file's name when the log does not say.
-            slices: where the slice columns of `options.by` are looked up, first hit wins.
+            slices: where the columns of `options.by` and `options.evidence` are looked up, first
+                hit wins.
             row: what `RowBuilder.add` takes.
 
         Yields:
@@ -104,6 +114,9 @@ class LogRows:
             row.setdefault(column, self._slice(column, slices))
             if row[column] is not None:
                 self._sought.discard(column)
+        for column in self._evidence:
+            if column not in row and (value := _field(column, slices)) is not None:
+                row[column] = value
         self._stating += row.get("confidence") is not None
         builder.add(**row)
         if builder.full():
@@ -150,6 +163,11 @@ class LogRows:
                 f"by: no record has the field {sorted(self._sought)[0]!r}; the fields are "
                 + ", ".join(sorted(self._fields)[:40])
             )
+
+
+def _field(column: str, records: Sequence[Mapping[str, Any]]) -> Any:
+    """What the first record that has the field holds there; None where none has."""
+    return next((r[column] for r in records if r.get(column) is not None), None)
 
 
 def _from_elicited(found: Elicited) -> dict[str, Any]:
@@ -340,6 +358,33 @@ def probability_of_tokens(tokens: Sequence[tuple[bytes, float]], rule: str) -> f
         return None
     total = {"joint": math.fsum, "mean": _mean, "min": min}[rule](values)
     return math.exp(total)
+
+
+def token_evidence(
+    content: Any, wanted: Sequence[str], path: Path, line: int | None = None
+) -> dict[str, Any]:
+    """What a chat log says of the answer's tokens, as evidence columns.
+
+    Args:
+        content: the `logprobs.content` list.
+        wanted: `ReadOptions.evidence`.
+        path: the log.
+        line: the line of the record.
+
+    Returns:
+        `token_logprobs`, a number a token, and `top_logprobs`, a list of the log-probabilities of
+        the likeliest tokens at each place, as far as they are wanted and there.
+    """
+    tokens = token_logprobs(content, path, line)
+    inside = [int(i) for _, i in _answer_tokens([(raw, i) for i, (raw, _) in enumerate(tokens)])]
+    found: dict[str, Any] = {}
+    if "token_logprobs" in wanted:
+        found["token_logprobs"] = [tokens[i][1] for i in inside]
+    if "top_logprobs" in wanted:
+        tops = [content[i].get("top_logprobs") or [] for i in inside]
+        if all(isinstance(top, list) and top for top in tops):
+            found["top_logprobs"] = [[v for _, v in token_logprobs(t, path, line)] for t in tops]
+    return found
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -125,7 +125,10 @@ def roles(
     gold = None
     if probs is None and label is None:
         gold = find.one("right answer", options.gold, GOLD, "--gold")
-        _need_truth(find, options, gold, answer, text)
+        if options.unlabelled is None:
+            _need_truth(find, options, gold, answer, text)
+        elif kind == "event" or not (answer or text):
+            gold = None  # nothing to compare it with
     return Roles(
         kind=kind,
         confidence=confidence,
@@ -250,6 +253,8 @@ def _classes(find: _Finder, options: ReadOptions) -> tuple[str | None, bool, str
     target = options.gold
     if target is None:
         indices = find.candidates(TARGET, lambda kind: is_number(kind) or is_text(kind))
+        if not indices and options.unlabelled is not None:
+            return column, "logit" in column.lower(), None
         if not indices:
             raise find.error(
                 f"expected the index of the right class beside {column!r}, the file has "
@@ -273,6 +278,8 @@ def _source(find: _Finder, options: ReadOptions) -> tuple[str | None, str | None
         return find.one("confidence", options.confidence, (), "--confidence"), options.text
     if not parse:
         found = _named(find, CONFIDENCE)
+        evidence = {"p_true", *options.evidence}  # beside another confidence it judges that one
+        found = [n for n in found if find.plain[n] not in evidence] or found
         if found:
             return find.one("confidence", None, _first(CONFIDENCE, found), "--confidence"), None
     text = find.one("model output", options.text, TEXT, "--text", accept=is_text)
@@ -300,6 +307,8 @@ def _truth(find: _Finder, options: ReadOptions) -> tuple[Kind, str | None]:
         )
     if event:
         return "event", find.one("outcome", None, _first(OUTCOME, event), "--outcome")
+    if not right and options.unlabelled is not None:
+        return options.unlabelled, None
     return "answer", find.one("correctness", None, _first(CORRECT, right), "--correct")
 
 

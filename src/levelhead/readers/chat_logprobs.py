@@ -21,6 +21,7 @@ from levelhead.readers._logs import (
     LogRows,
     message_text,
     probability_of_tokens,
+    token_evidence,
     token_logprobs,
 )
 from levelhead.records import Predictions
@@ -189,23 +190,25 @@ def _stated_or_computed(
             "answer": None, "text": str(message["refusal"]),
         }  # fmt: skip
     parsed = rows.text(text)
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else logprobs
+    wanted = rows.options.evidence
+    if content is not None and {"token_logprobs", "top_logprobs"} & set(wanted):
+        parsed |= token_evidence(content, wanted, rows.path, line)
     asked = rows.options.elicitation or rows.options.pattern
     if rows.options.scorer is None and (asked or (text is not None and _TAG in text)):
         rows.parsed += 1
         return parsed
     answer = text if parsed["answer"] is None else parsed["answer"]
-    content = logprobs.get("content") if isinstance(logprobs, Mapping) else logprobs
     value = None
     if content is not None:
         tokens = token_logprobs(content, rows.path, line)
         value = probability_of_tokens(tokens, rows.rule)
     rows.computed += value is not None
-    return {
+    return parsed | {
         "confidence": value,
         "status": "missing" if value is None else "ok",
         "provenance": "missing" if value is None else "computed",
         "answer": answer,
-        "text": text,
     }
 
 

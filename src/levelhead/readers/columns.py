@@ -18,7 +18,14 @@ from levelhead import elicitation
 from levelhead._arrays import FloatArray
 from levelhead.elicitation import Elicited
 from levelhead.errors import RecordError
-from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptions
+from levelhead.readers._base import (
+    BATCH_ROWS,
+    Head,
+    Reader,
+    ReadLog,
+    ReadOptions,
+    evidence_columns,
+)
 from levelhead.readers._columns import elicitation_name, grade, parser, plain_column
 from levelhead.readers._files import show
 from levelhead.readers._labels import attach_labels
@@ -112,19 +119,26 @@ class _Columns:
         self.parse: Callable[[str], Elicited] | None = None
         self.percentages = False
         kept = [(found.answer, "answer"), (found.gold, "gold")]
-        if keeps_text(table, path):
-            kept += [(found.text, "text"), (found.prompt, "prompt")]
-            if found.text is None:
-                kept += [
-                    (n, "text") for n in ("text", "response", "completion") if n in table.schema
-                ][:1]
+        kept += [(found.text, "text"), (found.prompt, "prompt")]
+        if found.text is None:
+            kept += [(n, "text") for n in ("text", "response", "completion") if n in table.schema][
+                :1
+            ]
+        self.locate = keeps_text(table, path)
+        if self.locate:
             self.locate = table.rows is not None or path.stat().st_size <= MAX_LOCATED_BYTES
         else:
-            kept, self.locate = [], False
+            kept = [pair for pair in kept if pair[1] in options.evidence]
         if found.probs is not None:
-            kept += [(found.probs, "probs"), (found.target, "target_index")]
+            kept += [
+                (found.probs, "logits" if found.logits else "probs"),
+                (found.target, "target_index"),
+            ]
         self.kept = {name: column for column, name in kept if column is not None}
         self.kept.update({name: name for name in options.by})
+        truths = (found.label, found.gold, found.target)
+        others = [name for name in table.schema if name not in truths]
+        self.kept |= evidence_columns(options.evidence, others, self.kept)
         self.hashed = found.prompt if found.prompt_id is None else None
         if self.hashed is not None:
             log.note(f"rows with the same {self.hashed!r} count as samples of one prompt")
@@ -154,12 +168,13 @@ class _Columns:
     def _block(self, columns: dict[str, Any], place: Place) -> Predictions:
         found = self.found
         answers: list[str | None] | None = None
-        if found.probs is not None and found.target is not None:
+        if found.probs is not None:
+            scores = columns[found.probs]
             confidence, status, label = class_confidence(
-                columns[found.probs],
-                columns[found.target],
+                scores,
+                pa.nulls(len(scores)) if found.target is None else columns[found.target],
                 name=found.probs,
-                target_name=found.target,
+                target_name=found.target or "target",
                 logits=found.logits,
                 place=place,
             )

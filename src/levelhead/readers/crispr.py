@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from levelhead.elicitation import Elicited, percent_value, percent_value_paper
 from levelhead.errors import RecordError
-from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptions
+from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptions, evidence_columns
 from levelhead.readers._files import show
 from levelhead.readers._logs import prompt_key
 from levelhead.readers._roles import missing_column
@@ -50,9 +50,14 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
         else "strictly: a percentage 0..100"
     )
     log.note(f"read 'answer' {how}, as the probability of {outcome!r}")
-    texts = {"text": "thinking_content", "prompt": "prompt"} if keeps_text(table, path) else {}
+    texts = {"text": "thinking_content", "prompt": "prompt"}
+    if not keeps_text(table, path):
+        texts = {name: column for name, column in texts.items() if name in options.evidence}
     kept = {name: column for name, column in texts.items() if column in table.schema}
     kept = {"answer": "answer", **kept, **{name: name for name in options.by}}
+    truths = dict.fromkeys((outcome, "hit_prob"))  # the posterior of the outcome is no evidence
+    names = [name for name in table.schema if name not in truths]
+    kept |= evidence_columns(options.evidence, names, kept)
     prompt = ["prompt"] if "prompt" in table.schema else ["pert", "pheno"]
     if options.prompt_id is not None:
         prompt = [options.prompt_id]

@@ -15,7 +15,7 @@ from typing import Any
 
 from levelhead.elicitation import answer_confidence_tags, answer_confidence_tags_rlcr
 from levelhead.errors import RecordError
-from levelhead.readers._base import Head, Reader, ReadLog, ReadOptions
+from levelhead.readers._base import Head, Reader, ReadLog, ReadOptions, evidence_columns
 from levelhead.readers._columns import RowBuilder, as_label
 from levelhead.readers._files import show
 from levelhead.readers._roles import missing_column
@@ -101,19 +101,27 @@ class _Shared:
     prompt: str | None
     gold: str | None
     by: tuple[str, ...]
+    evidence: tuple[str, ...]
 
     @classmethod
     def of(cls, columns: list[str], options: ReadOptions) -> _Shared:
+        # Its column 'answer' is the right answer, and the others belong to one arm.
+        own = {name: name for name in ("answer", "text", "prompt", "gold", *options.by)}
         return cls(
             prompt_id=options.prompt_id or ("id" if "id" in columns else None),
             prompt=next((name for name in _PROMPTS if name in columns), None),
             gold="answer" if "answer" in columns else None,
             by=options.by,
+            evidence=tuple(evidence_columns(options.evidence, columns, own)),
         )
 
     @property
     def columns(self) -> list[str]:
-        return [n for n in (self.prompt_id, self.prompt, self.gold, *self.by) if n is not None]
+        return [
+            n
+            for n in (self.prompt_id, self.prompt, self.gold, *self.by, *self.evidence)
+            if n is not None
+        ]
 
 
 def _arm(name: str, columns: list[str], path: Path, options: ReadOptions, log: ReadLog) -> _Arm:
@@ -142,7 +150,7 @@ def _add(arm: _Arm, record: Mapping[str, Any], shared: _Shared, row: int) -> Non
             path,
             row,
         )
-    extra = {name: record[name] for name in shared.by}
+    extra = {name: record[name] for name in (*shared.by, *shared.evidence)}
     if shared.prompt is not None:
         extra["prompt"] = record[shared.prompt]
     if shared.gold is not None:

@@ -149,7 +149,7 @@ def _rows(
             text=text,
             prompt=prompt if isinstance(prompt, str) else prompt_key(prompt),
             slices=[{name: values[i] for name, values in data.items() if len(values) > i}]
-            if rows.options.by
+            if rows.options.by or rows.options.evidence
             else (),
         )
     yield from rows.rest()
