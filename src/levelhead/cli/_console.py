@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,12 +14,14 @@ from rich.text import Text
 
 from levelhead.audit.remarks import plural
 from levelhead.audit.result import AuditResult, Comparison, MetricRow, ModelAudit
+from levelhead.cli._output import COLORS, clean, console
 from levelhead.readers import Source
 
-__all__ = ["Progress", "console", "show", "still_open"]
+__all__ = ["Progress", "show"]
 
 SHOWN = {
     "ece": "ECE",
+    "mce": "MCE",
     "mean_confidence": "confidence",
     "accuracy": "accuracy",
     "overconfidence": "confidence - accuracy",
@@ -40,35 +40,10 @@ WITH_INTERVALS = 2
 
 MAX_MODELS = 5
 
-COLORS = {
-    "overconfident": "bold red",
-    "underconfident": "bold blue",
-    "miscalibrated": "bold yellow",
-    "calibrated": "bold green",
-    "inconclusive": "bold",
-}
-
 SLOW = 20_000_000
 """Bytes of input from which a progress bar is shown."""
 
 MAX_SLICES = 8
-
-
-def console(*, stderr: bool = False) -> Console:
-    """A console at most 80 columns wide; plain when it is not a terminal."""
-    probe = Console(stderr=stderr)
-    width = min(probe.width, 80) if probe.is_terminal else 80
-    return Console(stderr=stderr, width=width, highlight=False)
-
-
-@contextmanager
-def still_open() -> Iterator[None]:
-    """Print inside; where the reader of our output has gone (head, less), the rest goes nowhere."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Progress:
@@ -145,8 +120,11 @@ def show(result: AuditResult, report: Path | None = None, *, brief: bool = False
     Brief, it is the verdicts' first sentences, the table, and the comparisons in words.
     """
     out = console()
+    for alarm in result.alarms:
+        out.print(Text(clean(alarm), style="bold red"))
+        out.print()
     for model in result.models:
-        out.print(Text(_clean(_heading(model)), style="bold"))
+        out.print(Text(clean(_heading(model)), style="bold"))
         out.print(Text(model.verdict.headline, style=COLORS[model.verdict.label]))
         for sentence in () if brief else model.verdict.sentences:
             out.print(Text(sentence))
@@ -154,7 +132,7 @@ def show(result: AuditResult, report: Path | None = None, *, brief: bool = False
     out.print(_metrics_table(result))
     for comparison in result.comparisons:
         out.print()
-        out.print(Text(_clean(comparison.sentence), style="bold"))
+        out.print(Text(clean(comparison.sentence), style="bold"))
         if not brief:
             out.print(_comparison_table(comparison, result.level))
     if not brief:
@@ -168,11 +146,6 @@ def show(result: AuditResult, report: Path | None = None, *, brief: bool = False
         out.print(Text(f"report: {report}"))
 
 
-def _clean(text: str) -> str:
-    """Text from a file without control characters, which a terminal would obey; on one line."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def _heading(model: ModelAudit) -> str:
     prompts = f" on {plural(model.n_prompts, 'prompt')}" if model.n_prompts else ""
     return f"{model.name}  ({plural(model.n_records, model.kind)}{prompts})"
@@ -183,7 +156,7 @@ def _metrics_table(result: AuditResult) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
     table.add_column("", no_wrap=True)
     for model in shown:
-        table.add_column(escape(_clean(model.name)), justify="right", overflow="fold")
+        table.add_column(escape(clean(model.name)), justify="right", overflow="fold")
     for name, label in SHOWN.items():
         rows = [model.metric(name) for model in shown]
         table.add_row(label, *[_cell(row, len(shown) <= WITH_INTERVALS) for row in rows])
@@ -204,7 +177,7 @@ def _cell(row: MetricRow, interval: bool) -> str:
 
 def _comparison_table(comparison: Comparison, level: float) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
-    table.add_column(escape(_clean(f"{comparison.model} - {comparison.baseline}")), overflow="fold")
+    table.add_column(escape(clean(f"{comparison.model} - {comparison.baseline}")), overflow="fold")
     table.add_column("change", justify="right", no_wrap=True)
     table.add_column(f"{level:.0%} interval", justify="right", no_wrap=True)
     table.add_column("p", justify="right", no_wrap=True)
@@ -230,14 +203,14 @@ def _slices_table(model: ModelAudit, named: bool) -> Table:
         box=None,
         pad_edge=False,
         header_style="bold",
-        title=escape(_clean(title)),
+        title=escape(clean(title)),
         title_justify="left",
     )
     for column in ("slice", "n", "says", "right", "gap", "damage"):
         table.add_column(column, justify="left" if column == "slice" else "right", overflow="fold")
     for row in model.slices[:MAX_SLICES]:
         table.add_row(
-            escape(_clean(f"{row.column}={row.value}")),
+            escape(clean(f"{row.column}={row.value}")),
             f"{row.n:,}",
             f"{row.confidence:.0%}",
             f"{row.accuracy:.0%}",
@@ -262,6 +235,6 @@ def _print_remarks(out: Console, result: AuditResult) -> None:
     if shared or result.notes:
         out.print()
     for line in shared:
-        out.print(Text(_clean(f"! {line}"), style="yellow"))
+        out.print(Text(clean(f"! {line}"), style="yellow"))
     for note in result.notes:
-        out.print(Text(_clean(f"· {note}"), style="dim"))
+        out.print(Text(clean(f"· {note}"), style="dim"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
-from levelhead.cli._console import console
+from levelhead.cli._output import console
 
 __all__ = ["Bar"]
 

@@ -15,9 +15,10 @@ from levelhead.audit.convention import convention as named
 from levelhead.audit.gate import CRITERIA, GateLine, check_gate
 from levelhead.audit.result import Comparison
 from levelhead.audit.verdict import TOO_FEW
-from levelhead.cli._console import Progress, still_open
+from levelhead.cli._console import Progress
+from levelhead.cli._output import check_targets, emit, still_open
 from levelhead.cli._reading import read_options, reading_options, resampling_options
-from levelhead.cli.audit import check_targets, emit, gather_one
+from levelhead.cli.audit import gather_one
 from levelhead.errors import InvalidInputError
 from levelhead.readers import ReadLog
 

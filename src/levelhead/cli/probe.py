@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from levelhead._write import check_writable, write_text
-from levelhead.cli._console import COLORS, console, still_open
+from levelhead.cli._output import COLORS, clean, console, still_open
 from levelhead.cli._progress import Bar
 from levelhead.errors import InvalidInputError, unknown_name
 from levelhead.probe.explanation import tags
@@ -147,7 +147,7 @@ def probe(
     readings: list[Reading | LengthReading] = []
     with Bar("starting") as bar:
         for k, subject in enumerate(subjects):
-            bar.say(_clean(subject.name)[:MOST_BAR])
+            bar.say(clean(subject.name)[:MOST_BAR])
             one = measure(subject, reward=reward, groups=groups, group_size=group_size, seed=seed)
             readings.append(one)
             bar.set((k + 1) / len(subjects))
@@ -181,10 +181,10 @@ def _status(
     """The exit status: 2 for what could not be measured, 1 for an unwanted verdict, else 0."""
     failed = [one for one in asked if one.failure]
     for one in failed if silent else ():
-        click.echo(f"levelhead: {_clean(one.name)}: {_clean(one.failure)}", err=True)
+        click.echo(f"levelhead: {clean(one.name)}: {clean(one.failure)}", err=True)
     found = [one for one in readings if one.verdict in unwanted]
     for one in found:
-        click.echo(f"levelhead: {_clean(one.name)} is {one.verdict} (--fail-on)", err=True)
+        click.echo(f"levelhead: {clean(one.name)} is {one.verdict} (--fail-on)", err=True)
     return 2 if failed else 1 if found else 0
 
 
@@ -312,10 +312,6 @@ def _show(
             screen.print(Text(f"\n{label}: {path}"))
 
 
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def _color(verdict: str) -> str:
     extra = {"lottery": "bold magenta", "backwards": "bold red", "even": "bold green"}
     extra["favors long wrong answers"] = "bold red"
@@ -327,18 +323,18 @@ def _detail(screen: Console, one: Reading | LengthReading) -> None:
     if isinstance(one, Reading):
         about += [f"{one.reward} reward", f"{one.groups} outcomes, groups of {one.group_size}"]
         about += [] if one.method == "none" else [_method(one)]
-    screen.print(Text(_clean(one.name), style="bold"))
-    screen.print(Text(_clean("; ".join(filter(None, about))), style="dim"))
-    screen.print(Text(_clean(one.headline), style=_color(one.verdict)))
+    screen.print(Text(clean(one.name), style="bold"))
+    screen.print(Text(clean("; ".join(filter(None, about))), style="dim"))
+    screen.print(Text(clean(one.headline), style=_color(one.verdict)))
     if isinstance(one, Reading):
         for sentence in one.mechanism:
-            screen.print(Text(_clean(sentence)))
+            screen.print(Text(clean(sentence)))
         if one.ends:
             screen.print()
             screen.print(_ends(one))
     remarks = one.notes if isinstance(one, Reading) else ()
     for text in (*remarks, *filter(None, [one.note])):
-        screen.print(Text(_clean(f"· {text}"), style="dim"))
+        screen.print(Text(clean(f"· {text}"), style="dim"))
 
 
 def _method(one: Reading) -> str:
@@ -378,11 +374,11 @@ def _rows(screen: Console, readings: Sequence[Reading | LengthReading]) -> None:
         for one in estimators:
             ends = [one.end(p) for p in (0.25, 0.75)]
             table.add_row(
-                escape(_clean(one.name)),
+                escape(clean(one.name)),
                 *([one.groups] if several else []),
                 Text(one.verdict, style=_color(one.verdict)),
                 *["" if end is None else f"{end.mean:.2f}" for end in ends],
-                escape(_clean(one.failure or tags(one.traits))),
+                escape(clean(one.failure or tags(one.traits))),
             )
         screen.print(table)
     losses = [one for one in readings if isinstance(one, LengthReading)]
@@ -395,5 +391,5 @@ def _rows(screen: Console, readings: Sequence[Reading | LengthReading]) -> None:
         for one in losses:
             ratio = "" if one.failure else f"{one.ratio:.2f}"
             verdict = Text(one.verdict, style=_color(one.verdict))
-            table.add_row(escape(_clean(one.name)), ratio, verdict)
+            table.add_row(escape(clean(one.name)), ratio, verdict)
         screen.print(table)

@@ -1,0 +1,69 @@
+"""Where output goes: a console of 80 columns, files that are written whole, pipes that may close."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from levelhead._write import check_writable, write_text
+from levelhead.errors import RecordError
+
+__all__ = ["COLORS", "check_targets", "clean", "console", "emit", "still_open"]
+
+COLORS = {
+    "overconfident": "bold red",
+    "underconfident": "bold blue",
+    "miscalibrated": "bold yellow",
+    "calibrated": "bold green",
+    "inconclusive": "bold",
+}
+"""How a verdict is printed."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console at most 80 columns wide; plain when it is not a terminal."""
+    probe = Console(stderr=stderr)
+    width = min(probe.width, 80) if probe.is_terminal else 80
+    return Console(stderr=stderr, width=width, highlight=False)
+
+
+@contextmanager
+def still_open() -> Iterator[None]:
+    """Print inside; where the reader of our output has gone (head, less), the rest goes nowhere."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def clean(text: str) -> str:
+    """Text from a file without control characters, which a terminal would obey; on one line."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def check_targets(targets: tuple[Path | None, ...], inputs: tuple[str, ...]) -> None:
+    """Before any work: every output can be written, and none of them is an input."""
+    read = {os.path.realpath(name) for name in inputs}
+    for target in targets:
+        if target is None:
+            continue
+        if os.path.realpath(target) in read:
+            raise RecordError(
+                "expected another file to write to, this one is an input", str(target)
+            )
+        check_writable(target)
+
+
+def emit(path: Path, text: str) -> None:
+    """Text to a file, or to standard output where the path is a dash."""
+    if str(path) == "-":
+        click.echo(text, nl=False)
+    else:
+        write_text(path, text)
