@@ -14,6 +14,10 @@ MAX_LINES = 80
 
 EXPECTED = {
     "01_audit_a_classifier.py": r"logistic +ECE 0\.020 .*\nnaive_bayes +ECE 0\.161 .* p = 0\.001",
+    "03_guard_a_model.py": (
+        r"stated +ECE 0\.281, AUROC 0\.608\nverified +ECE 0\.023, AUROC 0\.966\n"
+        r"(?s:.*)kept: \d+ of 1,000"
+    ),
     "02_probe_your_estimator.py": r"(?s)centered: calib.*_scale: overconf.*winner_only: lottery",
 }
 

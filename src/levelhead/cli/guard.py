@@ -1,0 +1,450 @@
+"""`levelhead guard`: fit a second-pass judge of confidences, promise an error rate, keep it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from levelhead.cli._output import check_targets, emit, still_open
+from levelhead.cli._progress import Bar
+from levelhead.cli._reading import read_options, reading_options
+from levelhead.cli.calibrate import load_one
+from levelhead.errors import InvalidInputError, RecordError, unknown_name
+
+if TYPE_CHECKING:
+    from levelhead.guard.guard import Evaluation, Guard
+    from levelhead.records import Predictions
+
+__all__ = ["guard"]
+
+EPILOG = """\b
+Example, from labelled predictions to answers with a promise:
+  levelhead guard fit labelled.parquet -o guard.json
+  levelhead guard threshold guard.json labelled.parquet --max-error 0.05
+  levelhead guard report guard.json labelled.parquet -o report.html
+  levelhead guard apply guard.json new.parquet -o decided.parquet
+"""
+
+FIT_EPILOG = """\b
+Examples:
+  levelhead guard fit labelled.parquet -o guard.json
+  levelhead guard fit runs/ --split-by gene --model boosting -o guard.json
+  levelhead guard fit answers.jsonl --features stated,agreement -o guard.json
+"""
+
+THRESHOLD_EPILOG = """\b
+Examples:
+  levelhead guard threshold guard.json labelled.parquet --max-error 0.05
+  levelhead guard threshold guard.json labelled.parquet --max-error 0.1 \\
+      --delta 0.1 --by subject --escalate-above 0.5 -o by_subject.json
+"""
+
+APPLY_EPILOG = """\b
+Example:
+  levelhead guard apply guard.json new.parquet -o decided.parquet
+"""
+
+REPORT_EPILOG = """\b
+Examples:
+  levelhead guard report guard.json held_out.parquet -o report.html
+  levelhead guard report guard.json held_out.parquet --json - --quiet
+"""
+
+UNIT = "the guard never splits a value of its --split-by"
+BY = "the guard has a threshold for each value of its --by"
+"""Who asks for a column that the guard itself needs."""
+
+_json_option = click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path),
+    metavar="JSON",
+    help="Write the numbers to this file (- for standard output).",
+)
+_quiet_option = click.option("--quiet", is_flag=True, help="Write files only; print nothing.")
+_guard_argument = click.argument("guard_path", metavar="GUARD", type=click.Path(path_type=Path))
+_files_argument = click.argument("files", nargs=-1, required=True)
+
+
+class _InOrder(click.Group):
+    """A group that lists its commands in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            raise click.UsageError(str(unknown_name("command", args[0], self.commands)))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(epilog=EPILOG, cls=_InOrder)
+def guard() -> None:
+    """Judge each confidence a second time; answer only where errors stay rare.
+
+    `fit` trains the judge on predictions with known truth, `threshold` decides from which verified
+    confidence on to answer, `report` checks the promise, `apply` decides on new predictions.
+    """
+
+
+@guard.command(epilog=FIT_EPILOG, short_help="Fit a guard on predictions whose truth is known.")
+@_files_argument
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="GUARD",
+    help="Write the guard to this JSON file.",
+)
+@click.option("--split-by", metavar="COLUMN", help="Never split its values (else prompts).")
+@click.option(
+    "--features",
+    "names",
+    metavar="NAMES",
+    help="Evidence to use, separated by commas (else all that the files carry).",
+)
+@click.option(
+    "--model",
+    default="logistic",
+    show_default=True,
+    type=click.Choice(["logistic", "boosting"]),
+    help="The verifier; boosting needs scikit-learn to be fitted.",
+)
+@click.option(
+    "--select",
+    default="top",
+    show_default=True,
+    type=click.Choice(["top", "each"]),
+    help="Answer with the best-ranked sample of a prompt, or decide on each row.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of the split."
+)
+@_json_option
+@_quiet_option
+@reading_options
+def fit(
+    files: tuple[str, ...],
+    out: Path,
+    split_by: str | None,
+    names: str | None,
+    model: str,
+    select: str,
+    seed: int,
+    json_path: Path | None,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Fit a guard on the predictions in FILES, whose truth is known.
+
+    Half of the prompts train the verifier and a fifth calibrates it. A threshold is set on 15%,
+    and the last 15% are kept for the report: give the same files to each command.
+    """
+    from levelhead.cli import _guard_text as said
+    from levelhead.guard.guard import fit_guard, save
+
+    check_targets((out, _file(json_path)), files)
+    with Bar("reading") as bar:
+        predictions, notes = _load(files, {"--split-by": split_by}, given)
+        bar.say("fitting")
+        bar.set(0.4)
+        with warnings.catch_warnings(record=True) as odd:
+            warnings.simplefilter("always", UserWarning)
+            fitted = fit_guard(
+                predictions,
+                unit=split_by,
+                features=None if names is None else _listed(names),
+                model=model,  # type: ignore[arg-type]
+                select=select,  # type: ignore[arg-type]
+                seed=seed,
+            )
+        notes += [str(one.message) for one in odd]
+        bar.say("judging")
+        bar.set(0.7)
+        held_out = _held_out(fitted, predictions)
+    save(out, fitted)
+    with still_open():
+        if json_path is not None:
+            emit(json_path, said.json_text(said.fit_content(fitted, held_out)))
+        if not quiet and _shown(json_path):
+            said.show_fit(fitted, held_out, predictions, notes, out)
+
+
+@guard.command(
+    epilog=THRESHOLD_EPILOG, short_help="Promise an error rate: from which score on to answer."
+)
+@_guard_argument
+@_files_argument
+@click.option(
+    "--max-error",
+    required=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="The share of errors among the answered to stay below.",
+)
+@click.option(
+    "--delta",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="In how many cases the promise may fail.",
+)
+@click.option("--by", metavar="COLUMN", help="A threshold for each of its values.")
+@click.option(
+    "--method",
+    default="ltt",
+    show_default=True,
+    type=click.Choice(["ltt", "crc"]),
+    help="Bound the errors among the answered (Learn-then-Test), or the mean number of errors per "
+    "prompt (conformal risk control).",
+)
+@click.option(
+    "--escalate-above",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Hand on what is not answered from this verified confidence on.",
+)
+@click.option(
+    "--per-unit",
+    is_flag=True,
+    help="Count one prompt of each value of fit's --split-by: for prompts that depend on one another.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="GUARD",
+    help="Write the guard with its threshold here.  [default: in place]",
+)
+@_json_option
+@_quiet_option
+@reading_options
+def threshold(
+    guard_path: Path,
+    files: tuple[str, ...],
+    max_error: float,
+    delta: float,
+    by: str | None,
+    method: str,
+    escalate_above: float | None,
+    per_unit: bool,
+    out: Path | None,
+    json_path: Path | None,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Decide from which verified confidence on GUARD answers, and promise how often it errs.
+
+    Of the files of the fit, only the prompts kept for this are used; of other files, all.
+    """
+    from levelhead.cli import _guard_text as said
+    from levelhead.guard.guard import load, save, set_threshold
+
+    target = guard_path if out is None else out
+    check_targets((target, _file(json_path)), files)
+    check_targets((_file(json_path),), (str(guard_path), str(target)))
+    fitted = load(guard_path)
+    with Bar("reading") as bar:
+        predictions, notes = _load(files, {UNIT: fitted.unit, "--by": by}, given)
+        bar.say("testing thresholds")
+        bar.set(0.5)
+        ready = set_threshold(
+            fitted,
+            predictions,
+            max_error=max_error,
+            delta=delta,
+            by=by,
+            method=method,  # type: ignore[arg-type]
+            escalate_above=escalate_above,
+            per_unit=per_unit,
+        )
+    save(target, ready)
+    with still_open():
+        if json_path is not None:
+            emit(json_path, said.json_text(said.threshold_content(ready)))
+        if not quiet and _shown(json_path):
+            said.show_threshold(ready, notes, target)
+
+
+@guard.command(
+    epilog=REPORT_EPILOG, short_help="Check the promise on predictions whose truth is known."
+)
+@_guard_argument
+@_files_argument
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="HTML",
+    help="Write the report with its pictures to this file.",
+)
+@click.option("--by", metavar="COLUMN", help="Slice by this column (else as the thresholds do).")
+@click.option(
+    "--on-fit-rows",
+    is_flag=True,
+    help="Judge all rows, also those that the guard was fitted on: no fair test.",
+)
+@_json_option
+@_quiet_option
+@reading_options
+def report(
+    guard_path: Path,
+    files: tuple[str, ...],
+    out: Path | None,
+    by: str | None,
+    on_fit_rows: bool,
+    json_path: Path | None,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Is the promise of GUARD kept on the predictions in FILES, whose truth is known?
+
+    Of the files of the fit, only the prompts kept for this are judged; of other files, all.
+    """
+    from levelhead.cli import _guard_text as said
+    from levelhead.guard.guard import evaluate, load
+
+    check_targets((out, _file(json_path)), (str(guard_path), *files))
+    ready = load(guard_path)
+    slices = None if ready.policy is None else ready.policy.by
+    with Bar("reading") as bar:
+        predictions, notes = _load(files, {UNIT: ready.unit, BY: slices, "--by": by}, given)
+        bar.say("judging")
+        bar.set(0.4)
+        found = evaluate(ready, predictions, on_fit_rows=on_fit_rows, by=by)
+        bar.say("drawing")
+        bar.set(0.9)
+        if out is not None:
+            from levelhead.guard.report import write_report
+
+            write_report(found, ready, out)
+    with still_open():
+        if json_path is not None:
+            emit(json_path, said.json_text(said.report_content(found)))
+        if not quiet and _shown(json_path):
+            said.show_report(found, ready, notes, guard_path, out)
+
+
+@guard.command(
+    epilog=APPLY_EPILOG, short_help="Decide on new predictions: answer, escalate or abstain."
+)
+@_guard_argument
+@_files_argument
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the predictions with their decisions to this file (.parquet or .jsonl).",
+)
+@click.option(
+    "--keep", multiple=True, metavar="COLUMN", help="Keep this column as well (repeatable)."
+)
+@_json_option
+@_quiet_option
+@reading_options
+def apply(
+    guard_path: Path,
+    files: tuple[str, ...],
+    out: Path,
+    keep: tuple[str, ...],
+    json_path: Path | None,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Verify the predictions in FILES and decide: answer, escalate or abstain.
+
+    Adds the columns verified, shown (the lower of stated and verified), overconfident, rank and
+    decision. The truth is neither needed nor looked at.
+    """
+    from levelhead.cli import _guard_text as said
+    from levelhead.guard.guard import apply_guard, load
+    from levelhead.readers import write
+
+    check_targets((out, _file(json_path)), (str(guard_path), *files))
+    _check_ending(out)
+    ready = load(guard_path)
+    if ready.policy is None:
+        raise InvalidInputError(
+            f"{guard_path}: expected a guard with a threshold, got one without; set it with: "
+            f"levelhead guard threshold {guard_path} FILES --max-error 0.05"
+        )
+    with Bar("reading") as bar:
+        predictions, notes = _load(
+            files,
+            {BY: ready.policy.by, **{f"--keep {k}": k for k in keep}},
+            {**given, "unlabelled": ready.kind},
+        )
+        bar.say("deciding")
+        bar.set(0.5)
+        decided = apply_guard(ready, predictions)
+        bar.say("writing")
+        bar.set(0.9)
+        write(out, decided)
+    content = said.apply_content(ready, decided)
+    with still_open():
+        if json_path is not None:
+            emit(json_path, said.json_text(content))
+        if not quiet and _shown(json_path):
+            said.show_apply(content, notes, out)
+
+
+def _load(
+    files: tuple[str, ...], columns: dict[str, str | None], given: dict[str, Any]
+) -> tuple[Predictions, list[str]]:
+    """The predictions of one model with all evidence there is, and what the readers noted.
+
+    `columns` are needed besides, each by who asks for it: readers know of `--by` only.
+    """
+    from levelhead.guard.evidence import NAMES
+
+    by = tuple(dict.fromkeys(name for name in columns.values() if name))
+    try:
+        return load_one(files, read_options(by=by, evidence=NAMES, **given))
+    except RecordError as error:
+        for who, name in columns.items():
+            if name and error.problem.startswith(f"--by: expected a column named {name!r}"):
+                problem = who + error.problem.removeprefix("--by")
+                raise RecordError(problem, error.path, error.line) from error
+        raise
+
+
+def _held_out(fitted: Guard, predictions: Predictions) -> Evaluation | None:
+    """How the fit does on the part that is kept for the report; None where that part is empty."""
+    from levelhead.guard.guard import evaluate
+
+    return evaluate(fitted, predictions) if fitted.counts["test"]["rows"] else None
+
+
+def _listed(names: str) -> list[str]:
+    found = [name.strip() for name in names.split(",")]
+    if not all(found):
+        raise InvalidInputError(
+            f"--features: expected names separated by commas, got {names!r}; such as stated,agreement"
+        )
+    return found
+
+
+def _file(path: Path | None) -> Path | None:
+    """The path where it is a file and not a dash for standard output."""
+    return None if path is None or str(path) == "-" else path
+
+
+def _shown(json_path: Path | None) -> bool:
+    """Whether standard output is free for words."""
+    return json_path is None or str(json_path) != "-"
+
+
+def _check_ending(out: Path) -> None:
+    if out.suffix.lower() not in (".parquet", ".pq", ".jsonl", ".ndjson"):
+        raise InvalidInputError(
+            f"--out: expected a file that ends with .parquet, .pq, .jsonl or .ndjson, got {str(out)!r}"
+        )

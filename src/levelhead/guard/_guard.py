@@ -1,0 +1,208 @@
+"""A guard as a value: what was fitted, on what, and the scores that it gives."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, cast, get_args
+
+import numpy as np
+
+from levelhead._arrays import FloatArray, IntArray
+from levelhead._sketch import Sketch
+from levelhead.calibrators.scaling import PlattScaling
+from levelhead.calibrators.stepwise import IsotonicCalibration
+from levelhead.errors import InvalidInputError
+from levelhead.guard._rows import Rows, Select, answers, one_of, rows_of
+from levelhead.guard.drift import ScoreReference
+from levelhead.guard.features import features
+from levelhead.guard.policy import Policy
+from levelhead.guard.verifier import Verifier
+from levelhead.records import KINDS, Kind, Predictions
+
+CALIBRATORS: dict[str, type[PlattScaling] | type[IsotonicCalibration]] = {
+    "platt": PlattScaling,
+    "isotonic": IsotonicCalibration,
+}
+
+
+N_HISTOGRAM = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Guard:
+    """A second-pass judge of stated confidences, and what it may answer.
+
+    verified confidence g = calibrator(verifier(features)) = P(the claim is correct)
+
+    Attributes:
+        kind: `answer` or `event`: what it was fitted on, and what it can be applied to.
+        model: whose predictions these were.
+        verifier: P(claim correct) from the evidence.
+        calibrator: makes the verifier's probability true; fitted on other units than the verifier.
+        policy: what is answered; None before `set_threshold`.
+        reference: how the verified confidences were spread, one per prompt.
+        histogram: the same scores in 20 bins of equal width, for a picture.
+        unit: the column whose values are never split, or None for the prompt.
+        seed: of the split.
+        shares: of the units in each of `splits.PARTS`.
+        select: `top`: the best answer of each prompt is given; `each`: every row is decided by itself.
+        per_unit: whether the threshold counted one prompt per unit only.
+        fit_units: the units of the file that it was fitted on, all parts of it.
+        threshold_units: the units that the threshold was set on, or None.
+        threshold_rows: which rows that were, in a sentence; "" before.
+        counts: units, prompts and rows with a known truth in each part of the fit.
+        notes: what must be known about the fit, one sentence each.
+    """
+
+    kind: Kind
+    model: str
+    verifier: Verifier
+    calibrator: PlattScaling | IsotonicCalibration
+    policy: Policy | None
+    reference: ScoreReference
+    histogram: tuple[int, ...]
+    unit: str | None
+    seed: int
+    shares: tuple[float, ...]
+    select: Select
+    per_unit: bool
+    fit_units: Sketch
+    threshold_units: Sketch | None
+    threshold_rows: str
+    counts: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...]
+
+    def state(self) -> dict[str, Any]:
+        """Everything as plain JSON values; floats stay exact."""
+        return {
+            "kind": self.kind,
+            "model": self.model,
+            "unit": self.unit,
+            "seed": self.seed,
+            "shares": list(self.shares),
+            "select": self.select,
+            "per_unit": self.per_unit,
+            "policy": None if self.policy is None else self.policy.state(),
+            "verifier": self.verifier.state(),
+            "calibrator": {
+                "method": self.calibrator.method,
+                "params": self.calibrator.get_params(),
+                "state": self.calibrator.state(),
+            },
+            "reference": self.reference.state(),
+            "histogram": list(self.histogram),
+            "fit_units": self.fit_units.to_json(),
+            "threshold_units": None
+            if self.threshold_units is None
+            else self.threshold_units.to_json(),
+            "threshold_rows": self.threshold_rows,
+            "counts": {part: dict(found) for part, found in self.counts.items()},
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Guard:
+        """The guard that `state` described; it scores bit for bit the same.
+
+        Args:
+            state: what `state` returned, through JSON or not.
+
+        Returns:
+            The guard.
+
+        Raises:
+            InvalidInputError: an entry is missing or does not fit.
+        """
+        try:
+            return cls._restored(state)
+        except InvalidInputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidInputError(
+                f"guard: expected what fit_guard wrote, got {type(error).__name__} {error}; fit it "
+                "again"
+            ) from error
+
+    @classmethod
+    def _restored(cls, state: Mapping[str, Any]) -> Guard:
+        if state["kind"] not in KINDS or state["select"] not in get_args(Select):
+            raise InvalidInputError(
+                f"guard: expected a kind and a way to select, got {state['kind']!r} and "
+                f"{state['select']!r}; fit it again"
+            )
+        kept = state["calibrator"]
+        if kept["method"] not in CALIBRATORS:
+            raise InvalidInputError(
+                f"guard: expected a calibrator among {', '.join(CALIBRATORS)}, got "
+                f"{kept['method']!r}; fit it again"
+            )
+        seen = state["threshold_units"]
+        return cls(
+            kind=state["kind"],
+            model=str(state["model"]),
+            verifier=Verifier.from_state(state["verifier"]),
+            calibrator=CALIBRATORS[kept["method"]].from_state(kept["params"], kept["state"]),
+            policy=None if state["policy"] is None else Policy.from_state(state["policy"]),
+            reference=ScoreReference.from_state(state["reference"]),
+            histogram=tuple(int(count) for count in state["histogram"]),
+            unit=None if state["unit"] is None else str(state["unit"]),
+            seed=int(state["seed"]),
+            shares=tuple(float(share) for share in state["shares"]),
+            select=state["select"],
+            per_unit=bool(state["per_unit"]),
+            fit_units=Sketch.from_json(state["fit_units"]),
+            threshold_units=None if seen is None else Sketch.from_json(seen),
+            threshold_rows=str(state["threshold_rows"]),
+            counts=cast(dict[str, dict[str, int]], state["counts"]),
+            notes=tuple(str(note) for note in state["notes"]),
+        )
+
+
+def histogram(score: FloatArray) -> tuple[int, ...]:
+    """Counts of the scores in equal bins of [0, 1]; NaN in none."""
+    counts = np.histogram(score[~np.isnan(score)], bins=N_HISTOGRAM, range=(0.0, 1.0))[0]
+    return tuple(int(count) for count in counts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Rows with the guard's scores."""
+
+    rows: Rows
+    score: FloatArray  # (N,) verified confidence in the claim; NaN where there is no claim
+    ranks: IntArray  # (N,) from 1; 0 where there is no claim
+    chosen: IntArray  # the row that stands for each prompt with a claim
+
+
+def scored(guard: Guard, predictions: Predictions, rows: Rows | None = None) -> Scored:
+    """The verified confidence of every row, and which row stands for each prompt.
+
+    Ranks follow the verifier, whose order the calibrator keeps and may only blunt.
+    """
+    if predictions.kind != guard.kind:
+        raise InvalidInputError(
+            f"predictions: expected {guard.kind}s, which the guard was fitted on, got "
+            f"{predictions.kind}s"
+        )
+    rows = rows_of(predictions, None) if rows is None else rows
+    raw = guard.verifier.predict(features(predictions, guard.verifier.names).values)
+    score = np.full(raw.size, np.nan)
+    if rows.claim.any():
+        score[rows.claim] = guard.calibrator.predict(raw[rows.claim])
+    ranks, chosen = answers(rows, raw, predictions, guard.select, guard.seed)
+    return Scored(rows, score, ranks, chosen)
+
+
+def per_unit_of(picked: IntArray, found: Scored, seed: int) -> IntArray:
+    """Of rows that stand for prompts, one for each unit, whatever its truth."""
+    score = np.where(np.isnan(found.score), -1.0, found.score)
+    return np.sort(one_of(picked, found.rows.unit, found.rows.units, score, seed, "prompt"))
+
+
+def own_reading(kind: Kind, score: FloatArray, predictions: Predictions) -> FloatArray:
+    """P(claim correct) as the confidence of the kind: P(event) for events."""
+    if kind == "answer":
+        return score
+    claims = features(predictions, ("claims_event",)).values[:, 0]
+    return np.where(claims == 1.0, score, 1.0 - score)

@@ -1,0 +1,143 @@
+"""What a guard says of itself, for the terminal and the report: percentages, evidence, advice."""
+
+from __future__ import annotations
+
+import math
+
+from scipy import special
+
+from levelhead.guard.features import TABLE
+from levelhead.guard.threshold import Threshold
+
+__all__ = ["advice", "evidence_words", "percent"]
+
+MOST = 10_000_000
+"""Prompts beyond which nobody is advised to collect more."""
+
+
+def percent(value: float | None) -> str:
+    """A share in percent, with a decimal only near 0 and 100, where it matters.
+
+    Args:
+        value: a share in [0, 1]; None or NaN where it is undefined.
+
+    Returns:
+        Text such as `67%`, `99.6%` or `undefined`; only 0 and 1 themselves print as 0% and 100%.
+
+    Example:
+        >>> percent(0.6699), percent(0.9961), percent(0.0), percent(0.99999), percent(None)
+        ('67%', '99.6%', '0%', '>99.9%', 'undefined')
+    """
+    if value is None or not math.isfinite(value):
+        return "undefined"
+    if 0.0 < value < 0.0005:
+        return "<0.1%"
+    if 0.9995 < value < 1.0:
+        return ">99.9%"
+    edge = 0.0 < value < 0.01 or 0.99 < value < 1.0
+    return f"{100 * value:.1f}%" if edge else f"{100 * value:.0f}%"
+
+
+def evidence_words(name: str) -> str:
+    """What an input of the verifier is, in words.
+
+    Args:
+        name: as `Verifier.explain` calls it: a feature, `logit of` it, or a feature `missing`.
+
+    Returns:
+        A phrase; an unknown name comes back as it is.
+
+    Example:
+        >>> evidence_words("agreement_others")
+        "share of the prompt's other samples with this answer (events: this claim)"
+        >>> evidence_words("logit of stated")
+        'stated confidence in the claim, in log-odds'
+    """
+    feature = name.removeprefix("logit of ").removesuffix(" missing")
+    if feature not in TABLE:
+        return name
+    words = TABLE[feature].description
+    if name.startswith("logit of "):
+        return f"{words}, in log-odds"
+    return f"whether there is none: {words}" if name.endswith(" missing") else words
+
+
+def advice(threshold: Threshold) -> str:
+    """What would let a guard answer, where its threshold answers nothing.
+
+    Args:
+        threshold: as `risk_threshold` or `conformal_threshold` found it.
+
+    Returns:
+        A sentence; "" where something is answered. The number of prompts is a guess: it takes the
+        share of errors among the surest rows for the true one.
+
+    Example:
+        >>> from levelhead.guard.threshold import risk_threshold
+        >>> advice(risk_threshold([0.9] * 20, [0] * 20, max_error=0.05))
+        'It takes at least 60 prompts to set this threshold on; there are 20.'
+    """
+    if threshold.value is not None:
+        return ""
+    limit = percent(threshold.max_error)
+    if threshold.method == "crc":
+        least = math.ceil(threshold.bound / threshold.max_error - 1.0 - 1e-9)
+        if threshold.n < least:
+            return (
+                f"It takes at least {least:,} prompts to set this threshold on; there are "
+                f"{threshold.n:,}."
+            )
+        return (
+            f"Its surest answers lose too much; raise --max-error above {limit}, or find evidence."
+        )
+    if not threshold.path:
+        return (
+            f"It takes at least {threshold.n_min:,} prompts to set this threshold on; there are "
+            f"{threshold.n:,}."
+        )
+    first = threshold.path[0]
+    rate = first.errors / first.answered
+    if rate >= threshold.max_error:
+        # P(so many errors or more), were the rate the limit itself
+        surely = special.betainc(
+            first.errors, first.answered - first.errors + 1, threshold.max_error
+        )
+        word = "will hardly" if surely <= 0.05 else "may not"
+        return (
+            f"{percent(rate)} of its surest {first.answered:,} answers are wrong, so more prompts "
+            f"alone {word} help: raise --max-error above {limit}, or give the verifier more "
+            "evidence (several samples per prompt, token probabilities)."
+        )
+    enough = _enough(rate, threshold.max_error, threshold.delta or 0.05, first.answered)
+    needed = math.ceil(threshold.n * enough / first.answered)
+    if needed > MOST:
+        return (
+            "Its surest answers are wrong about as often as the limit; raise --max-error above "
+            f"{limit}."
+        )
+    return (
+        f"About {_rounded(needed):,} prompts would be enough to set this threshold on if "
+        f"{percent(rate)} of the surest stay wrong; there are {threshold.n:,}. Or raise --max-error."
+    )
+
+
+def _enough(rate: float, limit: float, delta: float, start: int) -> float:
+    """How many rows with this share of errors show that it is below the limit."""
+
+    def shown(n: float) -> bool:
+        return bool(special.betaincc(rate * n + 1.0, n - rate * n, limit) <= delta)
+
+    high = float(start)
+    while not shown(high) and high <= MOST:
+        high *= 2.0
+    low = high / 2.0
+    while high - low > 0.5:
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if shown(middle) else (middle, high)
+    return high
+
+
+def _rounded(n: int) -> int:
+    """Two digits, rounded up: a guess is no exact number."""
+    unit = 10 ** max(len(str(n)) - 2, 0)
+    return math.ceil(n / unit) * unit
