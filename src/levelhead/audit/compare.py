@@ -24,7 +24,7 @@ METRICS = {metric.name: metric for metric in TABLE}
 """Metrics by name."""
 
 COMPARED = (
-    "ece", "overconfidence", "brier", "nll", "accuracy", "mean_confidence", "confidence_on_errors",
+    "ece", "mce", "overconfidence", "brier", "nll", "accuracy", "mean_confidence", "confidence_on_errors",
     "errors_at_90", "auroc", "aurc", "trust",
 )  # fmt: skip
 """What is compared, in the order of the table."""

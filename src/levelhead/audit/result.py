@@ -236,6 +236,8 @@ class AuditResult:
     notes: list[str]
     warnings: list[str] = dataclasses.field(default_factory=list)
     """What the readers found odd in the files, of whichever model."""
+    alarms: list[str] = dataclasses.field(default_factory=list)
+    """What makes the numbers worthless, such as a calibrator judged on what it was fitted on."""
     schema_version: str = SCHEMA_VERSION
 
 

@@ -75,11 +75,13 @@ def audit(
     convention: Convention,
     *,
     baseline: ModelRecords | None = None,
+    pairs: Sequence[tuple[ModelRecords, ModelRecords]] | None = None,
     n_boot: int = 1000,
     level: float = 0.95,
     seed: int = 0,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    alarms: Sequence[str] = (),
     on_step: Callable[[str], None] = lambda step: None,
 ) -> AuditResult:
     """Audit every model and compare each with the baseline.
@@ -89,11 +91,13 @@ def audit(
         convention: binning and how a missing confidence counts.
         baseline: what every model is compared with; with several models and no baseline the first
             model is the baseline.
+        pairs: which models to compare with which instead, all of them among the models.
         n_boot: bootstrap replicates, at least 100.
         level: of the intervals, in (0, 1).
         seed: of every random number; the same seed gives the same report.
         notes: what the readers decided, for the report.
         warnings: what the readers found odd, for the report.
+        alarms: what makes the numbers worthless, for the top of the report.
         on_step: called with a line about each step as it begins.
 
     Returns:
@@ -117,11 +121,12 @@ def audit(
         summaries.append(summarize(records, convention, n_boot=n_boot, level=level, seed=seed))
     comparisons: list[Comparison] = []
     said = list(notes)
-    for records in everyone[1:]:
-        on_step(f"comparing {records.name} with {everyone[0].name}")
+    compared = [(one, everyone[0]) for one in everyone[1:]] if pairs is None else pairs
+    for records, other in compared:
+        on_step(f"comparing {records.name} with {other.name}")
         try:
             comparisons.append(
-                compare(records, everyone[0], convention, n_boot=n_boot, level=level, seed=seed)
+                compare(records, other, convention, n_boot=n_boot, level=level, seed=seed)
             )
         except InvalidInputError as error:
             if baseline is not None:
@@ -138,6 +143,7 @@ def audit(
         levelhead_version=levelhead.__version__,
         notes=said,
         warnings=list(warnings),
+        alarms=list(alarms),
     )
 
 
