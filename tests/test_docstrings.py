@@ -41,14 +41,25 @@ DOCUMENTED = (
     "rewards",
     "advantages",
     "metrics",
+    "calibrators",
+    "recalibration",
     "audit",
+    "guard",
     "lab",
     "adapters",
     "testing",
     "probe",
 )
-FUNCTIONS_ONLY = ("audit", "lab", "adapters", "probe")
-EXAMPLES = ("metrics", "scoring", "rewards", "advantages", "elicitation")
+FUNCTIONS_ONLY = ("audit", "guard", "lab", "adapters", "probe")
+EXAMPLES = (
+    "metrics",
+    "calibrators",
+    "recalibration",
+    "scoring",
+    "rewards",
+    "advantages",
+    "elicitation",
+)
 REFERENCES = {"metrics": ("float",), "scoring": ("FloatArray",), "rewards": ("FloatArray",)}
 """Where functions that take a confidence and return this must say where they come from."""
 

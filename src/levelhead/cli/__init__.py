@@ -21,6 +21,15 @@ COMMANDS = {
         "levelhead.cli.gate:gate",
         "Fail (exit 1) when a candidate is worse than its baseline.",
     ),
+    "calibrate": (
+        "levelhead.cli.calibrate:calibrate",
+        "Fit a calibrator: what is a stated confidence really worth?",
+    ),
+    "apply": ("levelhead.cli.calibrate:apply", "Put predictions through a calibrator."),
+    "guard": (
+        "levelhead.cli.guard:guard",
+        "A second pass that judges the confidence; abstention with a guarantee.",
+    ),
     "probe": (
         "levelhead.cli.probe:probe",
         "Where does an advantage estimator drive a policy? Yours, TRL's, verl's.",

@@ -1,4 +1,4 @@
-"""Contract checks: what every metric, scoring rule and advantage must do, whoever wrote it.
+"""Contract checks: what every metric, scoring rule, advantage and calibrator must do, whoever wrote it.
 
 A contract is a consequence of a definition (a mean does not depend on the order of its samples),
 so it finds a large class of mistakes without knowing the right value. It cannot see a wrong scale:
@@ -16,16 +16,21 @@ a metric also needs a value computed by hand.
 from __future__ import annotations
 
 from levelhead.testing._advantage import Batch, batches, check_advantage, gradient_angle
+from levelhead.testing._calibration_rows import CalibrationRows, calibration_rows
+from levelhead.testing._calibrator import check_calibrator
 from levelhead.testing._contract import ContractError
 from levelhead.testing._metric import Sample, check_metric, samples
 from levelhead.testing._rule import check_scoring_rule
 
 __all__ = [
     "Batch",
+    "CalibrationRows",
     "ContractError",
     "Sample",
     "batches",
+    "calibration_rows",
     "check_advantage",
+    "check_calibrator",
     "check_metric",
     "check_scoring_rule",
     "gradient_angle",
