@@ -47,6 +47,9 @@ check: $(STAMP)
 reproduce: $(STAMP)
 	$(BIN)/levelhead lab table2 --out levelhead-lab
 	$(BIN)/python benchmarks/interval_coverage.py --full
+	$(BIN)/python benchmarks/guard_threshold.py
+	$(BIN)/python benchmarks/arms_study.py
+	$(BIN)/python benchmarks/repair_study.py
 
 # Where every estimator of verl and TRL, at the installed versions, and of ours drives a policy.
 leaderboard: $(PEERS_STAMP)
@@ -57,6 +60,7 @@ test-peers: $(PEERS_STAMP)
 
 bench: $(BENCH_STAMP)
 	$(BENCH)/python benchmarks/run.py
+	$(BENCH)/python benchmarks/calibrators_speed.py
 
 clean:
 	rm -rf .venv .venv-bench .venv-peers levelhead-demo levelhead-lab levelhead-figures

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from levelhead.audit.result import MetricRow, NullRow
-from levelhead.audit.verdict import percent, verdict
+from levelhead.audit.verdict import verdict
 
 
 def row(
@@ -62,13 +62,6 @@ def test_undefined_is_said_and_never_zero() -> None:
     found = verdict(rows(ece=(None,), mean_confidence=(None,)), None, 50, kind="answer")
     assert "says undefined" in found.headline
     assert "ECE undefined" in found.headline
-
-
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.5, "50%"), (0.004, "0.4%"), (0.996, "99.6%"), (1.0, "100%"), (0.0, "0%")]
-)
-def test_percent(share: float, text: str) -> None:
-    assert percent(share) == text
 
 
 @pytest.mark.parametrize(

@@ -528,3 +528,24 @@ def test_bad_losses_and_slices_are_named() -> None:
         InvalidInputError, match=r"^slices: expected texts or numbers, got list at in"
     ):
         risk_thresholds_by([0.5], [0], [["a"]], max_error=0.1)
+
+
+@pytest.mark.parametrize(("n", "n_min"), [(40, 20), (119, 59), (120, 60), (600, 60), (3000, 300)])
+def test_a_tenth_of_the_rows_but_sixty_or_half_of_them(n: int, n_min: int) -> None:
+    found = risk_threshold([0.9] * n, [0] * n, max_error=0.25, delta=0.05, n_min="tenth")
+    assert found.n_min == n_min
+
+
+def test_beginning_at_a_tenth_keeps_the_promise_and_answers_more() -> None:
+    reps, n = 300, 3000
+    rng = np.random.default_rng(5)
+    broken, silent = 0, {"tenth": 0, 60: 0}
+    for _ in range(reps):
+        score = rng.random(n)
+        error = rng.random(n) > chance(score)
+        for n_min in silent:
+            found = risk_threshold(score, error, max_error=0.05, delta=0.05, n_min=n_min)
+            silent[n_min] += found.value is None
+            broken += n_min == "tenth" and found.value is not None and RISK[found.value] > 0.05
+    assert broken / reps <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / reps)
+    assert silent["tenth"] < 0.7 * silent[60]

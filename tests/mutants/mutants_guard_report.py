@@ -25,8 +25,8 @@ MUTANTS = [
     ),
     Mutant(
         target=CHARTS,
-        old=">{escape(_line(words))}</text>",
-        new=">{_line(words)}</text>",
+        old=">{escape(blanked(words))}</text>",
+        new=">{blanked(words)}</text>",
         why="a model's name can bring markup into the page",
         tests=["tests/guard/test_charts.py::test_hostile_words_stay_words"],
     ),
@@ -38,11 +38,11 @@ MUTANTS = [
         tests=["tests/guard/test_words.py"],
     ),
     Mutant(
-        target=WORDS,
+        target="levelhead._text",
         old='    if 0.0 < value < 0.0005:\n        return "<0.1%"\n',
         new="",
         why="a rare error prints as 0%",
-        tests=["tests/guard/test_words.py"],
+        tests=["tests/test_text.py"],
     ),
     Mutant(
         target=PAGE,

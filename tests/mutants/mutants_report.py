@@ -1,32 +1,33 @@
-"""Wrong versions of `levelhead.audit.report` and `levelhead.audit.charts`."""
+"""Wrong versions of the audit's report, of its pictures, and of what every report shares."""
 
 from __future__ import annotations
 
 from mutant import Mutant
 
 REPORT, CHARTS = ["tests/audit/test_report.py"], ["tests/audit/test_charts.py"]
+PAGES = ["tests/test_pages.py"]
 
 MUTANTS = [
     Mutant(
-        target="levelhead.audit.report",
+        target="levelhead._pages",
         old="autoescape=True",
         new="autoescape=False",
         why="Jinja's default: a text in the data becomes markup",
         tests=REPORT,
     ),
     Mutant(
-        target="levelhead.audit.report",
+        target="levelhead._pages",
         old="    return text[:end].rstrip()",
         new="    return Markup(text[:end].rstrip())",
         why="the preview of a long text is marked as safe",
         tests=REPORT,
     ),
     Mutant(
-        target="levelhead.audit.report",
-        old='    if value is None or _undefined(value):\n        return "undefined"\n    smallest',
+        target="levelhead._pages",
+        old='    if not known(value):\n        return "undefined"\n    smallest',
         new="    value = value or 0.0\n    smallest",
         why="an undefined number is printed as 0.000",
-        tests=REPORT,
+        tests=PAGES,
     ),
     Mutant(
         target="levelhead.audit.report",

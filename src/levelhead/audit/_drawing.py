@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-import unicodedata
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from html import escape
@@ -15,24 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from levelhead import _palette
-from levelhead.audit.verdict import percent
+from levelhead._pages import COLORS, blanked
+from levelhead._text import percent
 
-PALETTE = {
-    "ink": _palette.INK,
-    "muted": _palette.MUTED,
-    "rule": _palette.RULE,
-    "over": _palette.OVER,
-    "under": _palette.UNDER,
-    "bar": _palette.BAR,
-    "shade": _palette.SHADE,
-    "series-1": _palette.SLATE,
-    "series-2": _palette.TEAL,
-    "series-3": _palette.VIOLET,
-    "series-4": _palette.YELLOW,
-    "series-5": _palette.ROSE,
-    "series-6": _palette.OLIVE,
-}
+PALETTE = COLORS
 """Role to color on a light page; `to_svg` writes each as `var(--role, color)`."""
 
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.6, 1.2, 1.6)))
@@ -270,8 +255,7 @@ def corner(ax: Axes, x: float, y: float, align: str, text: str, role: str) -> No
 
 def short(text: str, limit: int) -> str:
     """One line without control characters, the middle left out where it is too long."""
-    line = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
-    line = " ".join(line.split())
+    line = " ".join(blanked(text).split())
     half = limit // 2
     return line if len(line) <= limit else f"{line[: limit - half - 1]}…{line[-half:]}"
 

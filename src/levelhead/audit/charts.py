@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from levelhead._arrays import FloatArray
+from levelhead._text import percent
 from levelhead.audit._drawing import (
     FLAT,
     LOW,
@@ -45,7 +46,6 @@ from levelhead.audit.result import (
     SliceRow,
     TrustCurve,
 )
-from levelhead.audit.verdict import percent
 
 __all__ = [
     "LOW",

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from levelhead._arrays import BoolArray, IntArray
+from levelhead._text import percent
 from levelhead.audit.collect import ModelRecords, Rows, native_rows, trust_rows
 from levelhead.audit.convention import Convention, Missing
 from levelhead.audit.result import Comparison, ComparisonRow
-from levelhead.audit.verdict import TOO_FEW, percent
+from levelhead.audit.verdict import TOO_FEW
 from levelhead.errors import InvalidInputError
 from levelhead.metrics import TABLE
 from levelhead.metrics.intervals import PairedDifference, paired_differences

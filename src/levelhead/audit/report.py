@@ -1,27 +1,24 @@
 """The report: one HTML file that needs nothing else, and the JSON beside it.
 
-The template escapes everything that it prints; only the drawn charts are passed as markup. Texts
-that come from files are cleaned of control characters first, and a missing number prints as
-"undefined".
+Only the drawn charts are passed as markup; `levelhead._pages` says how everything else prints.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
+from levelhead._pages import clean, count, environment, known, number
+from levelhead._text import percent
 from levelhead._write import write_text
 from levelhead.audit import charts
 from levelhead.audit.explanations import EXPLANATIONS
 from levelhead.audit.result import AuditResult, MetricRow, ModelAudit, json_text
-from levelhead.audit.verdict import percent
 from levelhead.records import ETA
 
 __all__ = ["Picture", "render_html", "write_json", "write_report"]
@@ -56,7 +53,7 @@ SENSITIVITY_ROWS = (
     ("mass", "left", "equal mass, left edge in"),
 )
 
-SHOWN_ERRORS, SHOWN_SLICES, PREVIEW = 5, 12, 240
+SHOWN_ERRORS, SHOWN_SLICES = 5, 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +107,12 @@ def render_html(result: AuditResult, *, opening: Picture | None = None) -> str:
     """
     sections = _sections(result)
     named = {section.name: section.audit for section in sections}
-    template = _environment().get_template("report.html.j2")
-    return template.render(
+    pages = environment("levelhead.audit", interval=_interval, share=percent, p=_p_value)
+    return pages.get_template("report.html.j2").render(
         result=result,
+        version=result.levelhead_version,
+        position=_position,
+        readings=READINGS,
         opening=opening,
         opening_svg=Markup(opening.svg if opening else ""),
         models=sections,
@@ -134,7 +134,6 @@ def render_html(result: AuditResult, *, opening: Picture | None = None) -> str:
         warnings=[*((("", warning)) for warning in result.warnings), *_warnings(sections)],
         shown_errors=SHOWN_ERRORS if len(sections) == 1 else 3,
         shown_slices=SHOWN_SLICES,
-        preview=PREVIEW,
         used_readings=sorted({r.reading for m in result.models for r in m.metrics}),
         any_parsed=any(r.parsed is not None for m in result.models for r in m.metrics),
         names_cut=any(len(section.name) > charts.MAX_NAME for section in sections),
@@ -169,30 +168,6 @@ def write_json(result: AuditResult, path: str | Path) -> None:
         RecordError: the folder does not exist or cannot be written to, or `path` is a folder.
     """
     write_text(Path(path), json_text(result))
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("levelhead.audit"),
-        autoescape=True,
-        finalize=_printable,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters: dict[str, Any] = {
-        "num": _number,
-        "signed": _signed,
-        "interval": _interval,
-        "count": _count,
-        "share": _share,
-        "p": _p_value,
-        "cut": _cut,
-    }
-    environment.filters.update(filters)
-    names: dict[str, Any] = {"position": _position, "readings": READINGS}
-    environment.globals.update(names)
-    return environment
 
 
 def _sections(result: AuditResult) -> list[Section]:
@@ -230,7 +205,7 @@ def _sections(result: AuditResult) -> list[Section]:
 def _model_charts(model: ModelAudit, name: str, i: int, many: bool) -> tuple[Markup, Markup]:
     curve = model.reliability
     bins = "; ".join(
-        f"{percent(says)} stated, {percent(right)} {curve.label} ({_count(n)})"
+        f"{percent(says)} stated, {percent(right)} {curve.label} ({count(n)})"
         for says, right, n in zip(curve.confidence, curve.accuracy, curve.count, strict=True)
     )
     reliability = charts.reliability_diagram(curve)
@@ -254,7 +229,7 @@ def _model_charts(model: ModelAudit, name: str, i: int, many: bool) -> tuple[Mar
 
 
 def _chart(axes: Any, prefix: str, label: str) -> Markup:
-    return Markup(charts.to_svg(axes.figure, prefix=prefix, label=_clean(label)))
+    return Markup(charts.to_svg(axes.figure, prefix=prefix, label=clean(label)))
 
 
 def _ends(sections: Sequence[Section], end: Any) -> str:
@@ -270,7 +245,7 @@ def _trust_end(model: ModelAudit) -> str:
     curve = model.trust_curve
     if not curve.t0:
         return "undefined"
-    first, last = _number(curve.trust[0]), _number(curve.trust[-1])
+    first, last = number(curve.trust[0]), number(curve.trust[-1])
     return f"{first} at {curve.t0[0]:g}, {last} at {curve.t0[-1]:g}"
 
 
@@ -327,7 +302,7 @@ def _warnings(sections: Sequence[Section]) -> list[tuple[str, str]]:
 
 def _record_sentences(model: ModelAudit, convention: dict[str, Any]) -> list[str]:
     """What became of the records: nothing is dropped without being said."""
-    total = _count(model.n_records)
+    total = count(model.n_records)
     asserted = f"a claim of certainty ({1 - ETA:.2f})"
     if model.kind == "event":
         asserted = f"certain and wrong ({1 - ETA:.2f} for what did not happen)"
@@ -346,99 +321,34 @@ def _record_sentences(model: ModelAudit, convention: dict[str, Any]) -> list[str
         if status == "ok" or n == 0:
             continue
         if status == "refusal":
-            out.append(f"{_count(n)} of {total} records are refusals; they are not scored.")
+            out.append(f"{count(n)} of {total} records are refusals; they are not scored.")
         else:
             what = "records" if status == "missing" else "confidences"
             said = words.get(status, f"have the status {status}")
-            out.append(f"{_count(n)} of {total} {what} {said}; {counted}.")
+            out.append(f"{count(n)} of {total} {what} {said}; {counted}.")
     if model.n_unlabelled:
-        out.append(f"{_count(model.n_unlabelled)} of {total} records have no label; not scored.")
+        out.append(f"{count(model.n_unlabelled)} of {total} records have no label; not scored.")
     if not out:
         out.append(f"All {total} records have a usable confidence and a label.")
-    came = ", ".join(f"{_count(n)} {name}" for name, n in model.provenance_counts.items() if n)
+    came = ", ".join(f"{count(n)} {name}" for name, n in model.provenance_counts.items() if n)
     return [*out, f"Where the confidences come from: {came}."] if came else out
-
-
-def _printable(value: Any) -> Any:
-    """Applied to everything the template prints."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "undefined"
-    return _clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _clean(text: str) -> str:
-    """Without the characters that HTML forbids: controls and lone surrogates show as U+FFFD."""
-    if text.isprintable():
-        return text
-    return "".join(
-        "\ufffd" if c not in "\t\n\r" and unicodedata.category(c) in ("Cc", "Cs") else c
-        for c in text
-    )
-
-
-def _undefined(value: float | None) -> bool:
-    return value is None or not math.isfinite(value)
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    """Three decimals; what would round to 0.000 without being 0 says so."""
-    if value is None or _undefined(value):
-        return "undefined"
-    smallest = 0.5 * 10.0**-digits
-    if 0 < abs(value) < smallest:
-        return f"<{2 * smallest:.{digits}f}" if value > 0 else f">−{2 * smallest:.{digits}f}"
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
-def _signed(value: float | None, digits: int = 3) -> str:
-    if value is None or _undefined(value):
-        return "undefined"
-    return f"{value + 0.0:+.{digits}f}".replace("-", "−")
 
 
 def _interval(pair: tuple[float | None, float | None], signed: bool = False) -> str:
     low, high = pair
-    if low is None or high is None or _undefined(low) or _undefined(high):
+    if not (known(low) and known(high)):
         return ""
     sign = "+" if signed else ""
     return f"[{low:{sign}.3f}, {high:{sign}.3f}]".replace("-", "−")
 
 
-def _share(value: float | None) -> str:
-    """As the verdict says it, but what is not 0% or 100% never prints as such."""
-    if value is not None and 0.0 < value < 0.0005:
-        return "<0.1%"
-    if value is not None and 0.9995 < value < 1.0:
-        return ">99.9%"
-    return percent(value)
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
-
-
 def _p_value(value: float | None) -> str:
-    if value is None or _undefined(value):
+    if not known(value):
         return "undefined"
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _cut(text: str, limit: int) -> str:
-    """The beginning of a long text in one line, cut at a space where one is near, never inside a
-    character."""
-    text = " ".join(text.split())
-    if len(text) <= limit:
-        return text
-    space = text.rfind(" ", limit - 40, limit)
-    end = space if space > 0 else limit
-    while end > 1 and (
-        unicodedata.category(text[end])[0] == "M" or "\u200d" in text[end - 1 : end + 1]
-    ):
-        end -= 1
-    return text[:end].rstrip()
-
-
 def _position(value: float | None, end: float = 1.0) -> str:
     """A CSS length along a scale from 0 to `end`."""
-    share = 0.0 if value is None or _undefined(value) else min(max(value / end, 0.0), 1.0)
+    share = min(max(value / end, 0.0), 1.0) if known(value) else 0.0
     return f"{100 * share:.2f}%"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from levelhead._text import percent
 from levelhead.audit.result import MetricRow, NullRow, Verdict
 
-__all__ = ["MATERIAL_GAP", "SMALL_ECE", "TOO_FEW", "percent", "verdict"]
+__all__ = ["MATERIAL_GAP", "SMALL_ECE", "TOO_FEW", "verdict"]
 
 TOO_FEW = 30
 """Below this many scored records no verdict is given."""
@@ -70,25 +71,6 @@ def verdict(
     if asserted:
         sentences.insert(0, _asserted_sentence(metrics, asserted, n))
     return Verdict(label, headline, tuple(sentences))
-
-
-def percent(value: float | None) -> str:
-    """A share in percent, with a decimal only near 0 and 100, where it matters.
-
-    Args:
-        value: a share in [0, 1], or None.
-
-    Returns:
-        Text such as `67%`, `99.6%` or `undefined`.
-
-    Example:
-        >>> percent(0.6699), percent(0.9961), percent(None)
-        ('67%', '99.6%', 'undefined')
-    """
-    if value is None or math.isnan(value):
-        return "undefined"
-    edge = 0.0 < value < 0.01 or 0.99 < value < 1.0
-    return f"{100 * value:.1f}%" if edge else f"{100 * value:.0f}%"
 
 
 def _label(ece: MetricRow, gap: MetricRow, null: NullRow | None, n: int) -> str:

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from levelhead._text import percent
 from levelhead._write import plain
 from levelhead.cli._output import clean, console
-from levelhead.guard.words import advice, evidence_words, percent
+from levelhead.guard.words import advice, evidence_words
 
 if TYPE_CHECKING:
     from levelhead.guard.evaluation import Evaluation, Quality

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
+from levelhead.cli._options import path_option, seed_option
 from levelhead.elicitation import TABLE as FORMATS
 from levelhead.readers import TABLE, ReadOptions
 
@@ -39,12 +39,7 @@ _OPTIONS = (
         help=f"Reader, instead of the detected one: {', '.join(r.name for r in TABLE)}.",
     ),
     click.option("--scorer", metavar="NAME", help="Which scorer or metric of a log to use."),
-    click.option(
-        "--labels",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Correctness for logs that hold none.",
-    ),
+    path_option("--labels", metavar="FILE", help="Correctness for logs that hold none."),
     click.option(
         "--allow-pickle", is_flag=True, help="Open files that can run code (lm-polygraph)."
     ),
@@ -73,13 +68,7 @@ _RESAMPLING = (
         type=click.FloatRange(0.5, 0.9999),
         help="Level of the intervals.",
     ),
-    click.option(
-        "--seed",
-        default=0,
-        show_default=True,
-        type=click.IntRange(0, 2**63 - 1),
-        help="Of every random number.",
-    ),
+    seed_option(),
 )
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from levelhead._write import check_writable, write_text
-from levelhead.audit.collect import ModelRecords, collect
+from levelhead.audit.collect import MAX_ROWS, ModelRecords, collect
 from levelhead.audit.convention import Convention
 from levelhead.audit.convention import convention as named
+from levelhead.audit.recalibrated import recalibrated
 from levelhead.audit.result import AuditResult, json_text
 from levelhead.audit.summary import audit as run_audit
-from levelhead.cli._console import Progress, show, still_open
+from levelhead.cli._console import Progress, show
+from levelhead.cli._options import json_option, on_stdout, path_option, quiet_option, target
+from levelhead.cli._output import check_targets, emit, still_open
 from levelhead.cli._reading import read_options, reading_options, resampling_options
-from levelhead.errors import InvalidInputError, RecordError
+from levelhead.errors import InvalidInputError
 from levelhead.readers import ReadLog, ReadOptions, resolve
+from levelhead.records import Predictions
 
-__all__ = ["audit", "audit_files", "check_targets", "emit", "gather_one", "write_outputs"]
+__all__ = ["audit", "audit_files", "gather_one", "write_outputs"]
 
 EPILOG = """\b
 Examples:
@@ -37,21 +41,19 @@ Examples:
     "--baseline", multiple=True, metavar="FILES", help="What to compare with (repeatable)."
 )
 @click.option("--by", multiple=True, metavar="COLUMN", help="Slice by this column (repeatable).")
+@path_option("--report", metavar="HTML", help="Write the report to this file.")
+@json_option()
+@path_option("--calibrator", metavar="JSON", help="Show each model also through this calibrator.")
 @click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    metavar="HTML",
-    help="Write the report to this file.",
+    "--cross-calibrate",
+    metavar="METHOD",
+    help="Show each model also cross-calibrated: auto, platt, matrix, ...",
 )
 @click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path),
-    metavar="JSON",
-    help="Write the numbers to this file (- for standard output).",
+    "--split-by", metavar="COLUMN", help="Cross-calibration never splits its values (else prompts)."
 )
 @resampling_options
-@click.option("--quiet", is_flag=True, help="Write files only; print nothing.")
+@quiet_option()
 @reading_options
 def audit(
     files: tuple[str, ...],
@@ -59,6 +61,9 @@ def audit(
     by: tuple[str, ...],
     report: Path | None,
     json_path: Path | None,
+    calibrator: Path | None,
+    cross_calibrate: str | None,
+    split_by: str | None,
     n_boot: int,
     level: float,
     seed: int,
@@ -72,14 +77,21 @@ def audit(
     Parquet, JSON Lines, Arrow, and the logs of lm-evaluation-harness, Inspect, TRL, verl,
     verifiers, uqlm and OpenAI-compatible servers are recognized by themselves.
     """
-    to_stdout = json_path is not None and str(json_path) == "-"
+    if calibrator is not None and cross_calibrate is not None:
+        raise click.UsageError("give --calibrator or --cross-calibrate, not both")
+    if split_by is not None and cross_calibrate is None:
+        raise click.UsageError("--split-by belongs to --cross-calibrate")
     options = read_options(by=by, convention=convention, **given)
-    check_targets((report, None if to_stdout else json_path), (*files, *baseline))
-    with Progress(enabled=not quiet and not to_stdout) as progress:
+    check_targets((report, target(json_path)), (*files, *baseline))
+    silent = quiet or on_stdout(json_path)
+    with Progress(enabled=not silent) as progress:
         result = audit_files(
             files,
             options,
             baseline=baseline,
+            calibrator=calibrator,
+            cross_calibrate=cross_calibrate,
+            split_by=split_by,
             n_boot=n_boot,
             level=level,
             seed=seed,
@@ -87,7 +99,7 @@ def audit(
         )
     with still_open():
         write_outputs(result, report, json_path)
-        if not quiet and not to_stdout:
+        if not silent:
             show(result, report)
 
 
@@ -96,6 +108,9 @@ def audit_files(
     options: ReadOptions,
     *,
     baseline: tuple[str, ...] = (),
+    calibrator: Path | None = None,
+    cross_calibrate: str | None = None,
+    split_by: str | None = None,
     n_boot: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -103,12 +118,25 @@ def audit_files(
 ) -> AuditResult:
     """Everything between the arguments and the result, for any command that audits files."""
     rules, log = named(options.convention), ReadLog()
-    models = list(gather(files, options, log, rules, progress).values())
-    base = gather_one(baseline, options, log, rules, progress) if baseline else None
+    kept = dataclasses.replace(options, evidence=() if split_by is None else (split_by,))
+    models = list(gather(files, kept, log, rules, progress).values())
+    base = gather_one(baseline, kept, log, rules, progress) if baseline else None
+    pairs, alarms = None, []
+    if calibrator is not None or cross_calibrate is not None:
+        progress.step("calibrating")
+        everyone = [*([base] if base is not None else []), *models]
+        if calibrator is not None:
+            through, suffix, alarms = _through(calibrator, everyone, log)
+        else:
+            through, suffix = _across(str(cross_calibrate), split_by, seed)
+        both = recalibrated(everyone, through, suffix, MAX_ROWS)
+        models, base, pairs = both.models, None, both.pairs
     return run_audit(
         models,
         rules,
         baseline=base,
+        pairs=pairs,
+        alarms=alarms,
         n_boot=n_boot,
         level=level,
         seed=seed,
@@ -116,6 +144,42 @@ def audit_files(
         warnings=log.warnings,
         on_step=progress.step,
     )
+
+
+def _through(
+    path: Path, models: Sequence[ModelRecords], log: ReadLog
+) -> tuple[Callable[[Predictions], Predictions], str, list[str]]:
+    """Predictions through a fitted calibrator, what to call them, and what is wrong with that."""
+    from levelhead.calibrators import load
+    from levelhead.cli.calibrate import seen_sentence
+    from levelhead.recalibration import calibrated, overlap
+
+    calibrator, about = load(path)
+    alarms: list[str] = []
+    for records in models:
+        if records.streamed:
+            continue  # refused with a sentence of its own
+        seen = overlap(records.predictions, about.fit_keys)
+        if seen.rows > 0.0:
+            alarms.append(f"{records.name}: {seen_sentence(seen.rows, 'records')}")
+        elif seen.prompts > 0.0:
+            log.warn(
+                f"{records.name}: about {seen.prompts:.0%} of its prompt ids were among those that the "
+                "calibrator was fitted on; unless ids only number the rows of a file, split by prompt"
+            )
+    return (lambda p: calibrated(p, calibrator, about)), f" ({calibrator.method})", alarms
+
+
+def _across(
+    method: str, split_by: str | None, seed: int
+) -> tuple[Callable[[Predictions], Predictions], str]:
+    """Predictions of which each is calibrated by a fit without it, and what to call them."""
+    from levelhead.recalibration import cross_calibrated
+
+    def through(predictions: Predictions) -> Predictions:
+        return cross_calibrated(predictions, method, split_by=split_by, seed=seed)
+
+    return through, f" ({method}, cross-fitted)"
 
 
 def gather(
@@ -147,27 +211,6 @@ def gather_one(
             "give one file, one folder or the shards of one set"
         )
     return next(iter(found.values()))
-
-
-def check_targets(targets: tuple[Path | None, ...], inputs: tuple[str, ...]) -> None:
-    """Before any work: every output can be written, and none of them is an input."""
-    read = {os.path.realpath(name) for name in inputs}
-    for target in targets:
-        if target is None:
-            continue
-        if os.path.realpath(target) in read:
-            raise RecordError(
-                "expected another file to write to, this one is an input", str(target)
-            )
-        check_writable(target)
-
-
-def emit(path: Path, text: str) -> None:
-    """Text to a file, or to standard output where the path is a dash."""
-    if str(path) == "-":
-        click.echo(text, nl=False)
-    else:
-        write_text(path, text)
 
 
 def write_outputs(result: AuditResult, report: Path | None, json_path: Path | None) -> None:

@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levelhead._write import plain
+from levelhead.cli._options import (
+    json_option,
+    on_stdout,
+    out_option,
+    quiet_option,
+    seed_option,
+    target,
+)
 from levelhead.cli._output import check_targets, clean, console, emit, still_open
 from levelhead.cli._progress import Bar
 from levelhead.cli._reading import read_options, reading_options
@@ -28,7 +36,7 @@ __all__ = ["apply", "calibrate", "load_one"]
 EPILOG = """\b
 Examples:
   levelhead calibrate validation.parquet -o calibrator.json
-  levelhead calibrate validation/ --split-by subject --method platt -o platt.json
+  levelhead calibrate runs/ --split-by subject --method platt -o platt.json
   levelhead calibrate mmlu_logits.parquet --method matrix -o matrix.json
 Then, on other predictions:
   levelhead audit test.parquet --calibrator calibrator.json
@@ -44,14 +52,7 @@ N_FOLDS = 5
 
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FIT...")
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="JSON",
-    help="Write the calibrator to this file.",
-)
+@out_option("JSON", "Write the calibrator to this file.", required=True)
 @click.option(
     "--method",
     default="auto",
@@ -78,17 +79,9 @@ N_FOLDS = 5
     type=click.Choice(["log", "brier"]),
     help="The proper score that decides.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of the folds."
-)
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path),
-    metavar="JSON",
-    help="Write what was compared to this file (- for standard output).",
-)
-@click.option("--quiet", is_flag=True, help="Write files only; print nothing.")
+@seed_option("Of the folds.")
+@json_option("what was compared")
+@quiet_option()
 @reading_options
 def calibrate(
     files: tuple[str, ...],
@@ -110,8 +103,7 @@ def calibrate(
     from levelhead.calibrators import TABLE, About, choose, save
     from levelhead.recalibration import fit_rows, fit_sketch
 
-    to_stdout = json_path is not None and str(json_path) == "-"
-    check_targets((out, None if to_stdout else json_path), files)
+    check_targets((out, target(json_path)), files)
     if method not in ("auto", *TABLE):
         raise unknown_name("--method", method, ("auto", *TABLE))
     by = () if split_by is None else (split_by,)
@@ -125,7 +117,7 @@ def calibrate(
             sample_weight=rows.weights,
             groups=rows.groups,
             n_folds=N_FOLDS,
-            score=score,
+            score=score,  # type: ignore[arg-type]
             seed=seed,
             on_step=bar.say,
         )
@@ -143,25 +135,22 @@ def calibrate(
     with still_open():
         if json_path is not None:
             emit(json_path, _json(choice, about))
-        if not quiet and not to_stdout:
+        if not quiet and not on_stdout(json_path):
             _show(choice, about, rows, predictions, [*notes, *_not_fitted(predictions, rows)], out)
 
 
 @click.command(epilog=APPLY_EPILOG)
 @click.argument("calibrator", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True)
-@click.option(
-    "-o",
-    "--out",
+@out_option(
+    "FILE",
+    "Write the calibrated predictions to this file (.parquet or .jsonl).",
     required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the calibrated predictions to this file (.parquet or .jsonl).",
 )
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="Keep this column as well (repeatable)."
 )
-@click.option("--quiet", is_flag=True, help="Print nothing.")
+@quiet_option("Print nothing.")
 @reading_options
 def apply(
     calibrator: Path,

@@ -16,6 +16,7 @@ from levelhead.audit.gate import CRITERIA, GateLine, check_gate
 from levelhead.audit.result import Comparison
 from levelhead.audit.verdict import TOO_FEW
 from levelhead.cli._console import Progress
+from levelhead.cli._options import json_option, on_stdout, target
 from levelhead.cli._output import check_targets, emit, still_open
 from levelhead.cli._reading import read_options, reading_options, resampling_options
 from levelhead.cli.audit import gather_one
@@ -55,13 +56,7 @@ def _criteria_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--candidate", required=True, multiple=True, metavar="FILES", help="What is to ship.")
 @_criteria_options
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path),
-    metavar="JSON",
-    help="Write the outcome to this file (- for standard output).",
-)
+@json_option("the outcome")
 @click.option(
     "--max-missing",
     default=0.01,
@@ -89,13 +84,13 @@ def gate(
     """
     limits = {name: given.pop(name.replace("-", "_")) for name in CRITERIA}
     limits = {name: limit for name, limit in limits.items() if limit is not None} or DEFAULT_LIMITS
-    to_stdout = json_path is not None and str(json_path) == "-"
+    silent = on_stdout(json_path)
     rules, log = named(convention), ReadLog()
     options = read_options(convention=convention, **given)
-    check_targets((None if to_stdout else json_path,), (*baseline, *candidate))
+    check_targets((target(json_path),), (*baseline, *candidate))
     if not 0.0 <= max_missing <= 1.0:
         raise InvalidInputError(f"--max-missing: expected a share in [0, 1], got {max_missing}")
-    with Progress(enabled=not to_stdout) as progress:
+    with Progress(enabled=not silent) as progress:
         before = gather_one(baseline, options, log, rules, progress, "baseline")
         after = gather_one(candidate, options, log, rules, progress, "candidate")
         comparison = compare(after, before, rules, n_boot=n_boot, level=level, seed=seed)
@@ -105,11 +100,11 @@ def gate(
     with still_open():
         if json_path is not None:
             emit(json_path, _json(failed, lines, comparison.n_prompts))
-        if not to_stdout:
+        if not silent:
             for line in lines:
                 click.echo(line.sentence)
             click.echo(_summary(comparison, failed))
-    if not to_stdout:
+    if not silent:
         for remark in (*log.warnings, *log.notes):
             click.echo(f"! {remark}", err=True)
     return 1 if failed else 0

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from levelhead.cli._options import (
+    json_option,
+    on_stdout,
+    out_option,
+    quiet_option,
+    seed_option,
+    target,
+)
 from levelhead.cli._output import check_targets, emit, still_open
 from levelhead.cli._progress import Bar
 from levelhead.cli._reading import read_options, reading_options
@@ -57,14 +65,6 @@ UNIT = "the guard never splits a value of its --split-by"
 BY = "the guard has a threshold for each value of its --by"
 """Who asks for a column that the guard itself needs."""
 
-_json_option = click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path),
-    metavar="JSON",
-    help="Write the numbers to this file (- for standard output).",
-)
-_quiet_option = click.option("--quiet", is_flag=True, help="Write files only; print nothing.")
 _guard_argument = click.argument("guard_path", metavar="GUARD", type=click.Path(path_type=Path))
 _files_argument = click.argument("files", nargs=-1, required=True)
 
@@ -94,14 +94,7 @@ def guard() -> None:
 
 @guard.command(epilog=FIT_EPILOG, short_help="Fit a guard on predictions whose truth is known.")
 @_files_argument
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="GUARD",
-    help="Write the guard to this JSON file.",
-)
+@out_option("GUARD", "Write the guard to this JSON file.", required=True)
 @click.option("--split-by", metavar="COLUMN", help="Never split its values (else prompts).")
 @click.option(
     "--features",
@@ -123,11 +116,9 @@ def guard() -> None:
     type=click.Choice(["top", "each"]),
     help="Answer with the best-ranked sample of a prompt, or decide on each row.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of the split."
-)
-@_json_option
-@_quiet_option
+@seed_option("Of the split.")
+@json_option()
+@quiet_option()
 @reading_options
 def fit(
     files: tuple[str, ...],
@@ -149,7 +140,7 @@ def fit(
     from levelhead.cli import _guard_text as said
     from levelhead.guard.guard import fit_guard, save
 
-    check_targets((out, _file(json_path)), files)
+    check_targets((out, target(json_path)), files)
     with Bar("reading") as bar:
         predictions, notes = _load(files, {"--split-by": split_by}, given)
         bar.say("fitting")
@@ -172,7 +163,7 @@ def fit(
     with still_open():
         if json_path is not None:
             emit(json_path, said.json_text(said.fit_content(fitted, held_out)))
-        if not quiet and _shown(json_path):
+        if not quiet and not on_stdout(json_path):
             said.show_fit(fitted, held_out, predictions, notes, out)
 
 
@@ -216,15 +207,9 @@ def fit(
     is_flag=True,
     help="Count one prompt of each value of fit's --split-by: for prompts that depend on one another.",
 )
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="GUARD",
-    help="Write the guard with its threshold here.  [default: in place]",
-)
-@_json_option
-@_quiet_option
+@out_option("GUARD", "Write the guard with its threshold here.  [default: in place]")
+@json_option()
+@quiet_option()
 @reading_options
 def threshold(
     guard_path: Path,
@@ -247,9 +232,9 @@ def threshold(
     from levelhead.cli import _guard_text as said
     from levelhead.guard.guard import load, save, set_threshold
 
-    target = guard_path if out is None else out
-    check_targets((target, _file(json_path)), files)
-    check_targets((_file(json_path),), (str(guard_path), str(target)))
+    out = guard_path if out is None else out
+    check_targets((out, target(json_path)), files)
+    check_targets((target(json_path),), (str(guard_path), str(out)))
     fitted = load(guard_path)
     with Bar("reading") as bar:
         predictions, notes = _load(files, {UNIT: fitted.unit, "--by": by}, given)
@@ -265,12 +250,12 @@ def threshold(
             escalate_above=escalate_above,
             per_unit=per_unit,
         )
-    save(target, ready)
+    save(out, ready)
     with still_open():
         if json_path is not None:
             emit(json_path, said.json_text(said.threshold_content(ready)))
-        if not quiet and _shown(json_path):
-            said.show_threshold(ready, notes, target)
+        if not quiet and not on_stdout(json_path):
+            said.show_threshold(ready, notes, out)
 
 
 @guard.command(
@@ -278,21 +263,15 @@ def threshold(
 )
 @_guard_argument
 @_files_argument
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="HTML",
-    help="Write the report with its pictures to this file.",
-)
+@out_option("HTML", "Write the report with its pictures to this file.")
 @click.option("--by", metavar="COLUMN", help="Slice by this column (else as the thresholds do).")
 @click.option(
     "--on-fit-rows",
     is_flag=True,
     help="Judge all rows, also those that the guard was fitted on: no fair test.",
 )
-@_json_option
-@_quiet_option
+@json_option()
+@quiet_option()
 @reading_options
 def report(
     guard_path: Path,
@@ -311,7 +290,7 @@ def report(
     from levelhead.cli import _guard_text as said
     from levelhead.guard.guard import evaluate, load
 
-    check_targets((out, _file(json_path)), (str(guard_path), *files))
+    check_targets((out, target(json_path)), (str(guard_path), *files))
     ready = load(guard_path)
     slices = None if ready.policy is None else ready.policy.by
     with Bar("reading") as bar:
@@ -328,7 +307,7 @@ def report(
     with still_open():
         if json_path is not None:
             emit(json_path, said.json_text(said.report_content(found)))
-        if not quiet and _shown(json_path):
+        if not quiet and not on_stdout(json_path):
             said.show_report(found, ready, notes, guard_path, out)
 
 
@@ -337,19 +316,16 @@ def report(
 )
 @_guard_argument
 @_files_argument
-@click.option(
-    "-o",
-    "--out",
+@out_option(
+    "FILE",
+    "Write the predictions with their decisions to this file (.parquet or .jsonl).",
     required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the predictions with their decisions to this file (.parquet or .jsonl).",
 )
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="Keep this column as well (repeatable)."
 )
-@_json_option
-@_quiet_option
+@json_option()
+@quiet_option()
 @reading_options
 def apply(
     guard_path: Path,
@@ -369,7 +345,7 @@ def apply(
     from levelhead.guard.guard import apply_guard, load
     from levelhead.readers import write
 
-    check_targets((out, _file(json_path)), (str(guard_path), *files))
+    check_targets((out, target(json_path)), (str(guard_path), *files))
     _check_ending(out)
     ready = load(guard_path)
     if ready.policy is None:
@@ -393,7 +369,7 @@ def apply(
     with still_open():
         if json_path is not None:
             emit(json_path, said.json_text(content))
-        if not quiet and _shown(json_path):
+        if not quiet and not on_stdout(json_path):
             said.show_apply(content, notes, out)
 
 
@@ -431,16 +407,6 @@ def _listed(names: str) -> list[str]:
             f"--features: expected names separated by commas, got {names!r}; such as stated,agreement"
         )
     return found
-
-
-def _file(path: Path | None) -> Path | None:
-    """The path where it is a file and not a dash for standard output."""
-    return None if path is None or str(path) == "-" else path
-
-
-def _shown(json_path: Path | None) -> bool:
-    """Whether standard output is free for words."""
-    return json_path is None or str(json_path) != "-"
 
 
 def _check_ending(out: Path) -> None:

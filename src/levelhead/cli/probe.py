@@ -14,6 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from levelhead._write import check_writable, write_text
+from levelhead.cli._options import (
+    json_option,
+    on_stdout,
+    path_option,
+    quiet_option,
+    seed_option,
+    target,
+)
 from levelhead.cli._output import COLORS, clean, console, still_open
 from levelhead.cli._progress import Bar
 from levelhead.errors import InvalidInputError, unknown_name
@@ -67,29 +75,11 @@ MOST_FILE_NAME, MOST_BAR = 80, 30
     type=click.IntRange(2, MOST_GROUP_SIZE),
     help="Samples per prompt.",
 )
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(0, 2**63 - 1),
-    help="Of every random number.",
-)
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the numbers to this file (- for standard output).",
-)
-@click.option(
-    "--picture",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Draw one estimator: .png or .svg.",
-)
-@click.option(
+@seed_option()
+@json_option(metavar="FILE")
+@path_option("--picture", metavar="FILE", help="Draw one estimator: .png or .svg.")
+@path_option(
     "--out",
-    type=click.Path(path_type=Path),
     metavar="PATH",
     help="Folder for readings.json and a picture each; with --leaderboard the .md file.",
 )
@@ -110,7 +100,7 @@ MOST_FILE_NAME, MOST_BAR = 80, 30
     metavar="VERDICT[,VERDICT]",
     help="Exit 1 where a verdict is one of these, e.g. overconfident; may be repeated.",
 )
-@click.option("--quiet", is_flag=True, help="Write files only; print nothing.")
+@quiet_option()
 def probe(
     names: tuple[str, ...],
     reward: str,
@@ -142,8 +132,8 @@ def probe(
     if not names:
         raise click.UsageError("expected an estimator, or --leaderboard; see levelhead probe -h")
     subjects = resolve(names)
-    to_stdout = json_path is not None and str(json_path) == "-"
-    _check_targets(subjects, None if to_stdout else json_path, picture, out)
+    _check_targets(subjects, target(json_path), picture, out)
+    silent = quiet or on_stdout(json_path)
     readings: list[Reading | LengthReading] = []
     with Bar("starting") as bar:
         for k, subject in enumerate(subjects):
@@ -153,13 +143,13 @@ def probe(
             bar.set((k + 1) / len(subjects))
     with still_open():
         _write(readings, json_path, picture, out)
-        if not quiet and not to_stdout:
+        if not silent:
             _show(readings, picture, out)
     # What a package offers beside its estimators (`verl:all`) is no failure unless asked for itself.
     asked = [
         one for one, s in zip(readings, subjects, strict=True) if not s.reason or s.name in names
     ]
-    return _status(readings, asked, unwanted, silent=quiet or to_stdout)
+    return _status(readings, asked, unwanted, silent=silent)
 
 
 def _verdicts(written: Sequence[str]) -> set[str]:
@@ -199,12 +189,12 @@ def _leaderboard(
     quiet: bool,
     unwanted: set[str],
 ) -> int:
-    to_stdout = json_path is not None and str(json_path) == "-"
+    silent = quiet or on_stdout(json_path)
     if out is not None:
         check_writable(out)
         json_path = json_path or out.with_suffix(".json")
-    if json_path is not None and not to_stdout:
-        check_writable(json_path)
+    if (file := target(json_path)) is not None:
+        check_writable(file)
     with Bar("starting") as bar:
 
         def done(name: str, share: float) -> None:
@@ -219,14 +209,14 @@ def _leaderboard(
         if out is not None:
             write_text(out, text)
         _emit_json(json_path, found.to_dict())
-        if not quiet and not to_stdout:
+        if not silent:
             _rows(_screen(), found.readings)
             for line in found.missing:
                 click.echo(f"! {line}")
             if out is not None:
                 click.echo(f"\nleaderboard: {out}, numbers: {json_path}")
     asked = [one for one in found.readings if not one.version or one.name in names]
-    status = _status(found.readings, asked, unwanted, silent=quiet or to_stdout)
+    status = _status(found.readings, asked, unwanted, silent=silent)
     return status if found.complete else 130
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from levelhead._text import percent
 from levelhead.guard import charts
 from levelhead.guard.evaluation import Evaluation, Overstated, Quality, SliceResult
 from levelhead.guard.guard import Guard
 from levelhead.guard.verifier import Verifier
-from levelhead.guard.words import evidence_words, percent
+from levelhead.guard.words import evidence_words
 from levelhead.metrics import ReliabilityCurve, RiskCoverageCurve
 
 __all__ = ["Page", "page_of"]

@@ -9,29 +9,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
 
-from levelhead import _palette
 from levelhead._arrays import FloatArray
+from levelhead._pages import COLORS, blanked
 
 __all__ = ["COLORS", "Curve", "Mark", "reliability_chart", "risk_chart", "score_chart"]
-
-COLORS = {
-    "ink": _palette.INK,
-    "muted": _palette.MUTED,
-    "rule": _palette.RULE,
-    "over": _palette.OVER,
-    "under": _palette.UNDER,
-    "bar": _palette.BAR,
-    "shade": _palette.SHADE,
-    "series-1": _palette.SLATE,
-    "series-2": _palette.TEAL,
-}
-"""Role to color on a light page."""
 
 WIDTH, FLAT, SQUARE = 380.0, 300.0, 380.0
 """Size of a chart in points: a phone shows it at about its natural size."""
@@ -137,7 +123,7 @@ class _Plot:
         where = f' text-anchor="{anchor}"' if anchor else ""
         self.parts.append(
             f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}"{where} '
-            f'fill="{_color(role)}">{escape(_line(words))}</text>'
+            f'fill="{_color(role)}">{escape(blanked(words))}</text>'
         )
 
     def frame(self, x_label: str, y_label: str, step: float) -> None:
@@ -182,7 +168,7 @@ class _Plot:
         """The element, with what it shows for people who cannot see it."""
         return (
             f'<svg class="chart" viewBox="0 0 {WIDTH:g} {self.height:g}" role="img" '
-            f'aria-label="{escape(_line(label))}" xmlns="http://www.w3.org/2000/svg" '
+            f'aria-label="{escape(blanked(label))}" xmlns="http://www.w3.org/2000/svg" '
             'stroke-linejoin="round" font-family="system-ui, sans-serif">\n'
             + "\n".join(self.parts)
             + "\n</svg>"
@@ -385,11 +371,6 @@ def _color(role: str) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.3g}%" if math.isfinite(value) else "undefined"
-
-
-def _line(text: str) -> str:
-    """One line, with every character that HTML forbids or that would reorder others blanked."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
 
 
 def _round_end(highest: float) -> tuple[float, float]:

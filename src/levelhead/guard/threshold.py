@@ -134,8 +134,8 @@ def risk_threshold(
         delta: in how many samples of this size the promise may fail, in (0, 1).
         grid: thresholds, strictly descending, chosen without a look at the errors; None is 0.98,
             0.96, ..., 0.
-        n_min: cells with fewer rows are not tested, >= 1; "tenth" is a tenth of the rows, at least
-            60; None is the least that could pass at all, `least_answers(max_error, delta)`. Where
+        n_min: cells with fewer rows are not tested, >= 1; "tenth" is a tenth of the rows, but at
+            least 60, or half of them where that is less; None is the least that could pass at all, `least_answers(max_error, delta)`. Where
             that is more than `n_min`, it counts.
 
     Returns:
@@ -203,7 +203,9 @@ def risk_threshold(
 def _least_rows(n_min: int | str | None, size: int) -> int:
     if n_min is None:
         return 0
-    return max(N_MIN, size // 10) if n_min == "tenth" else _count("n_min", n_min)
+    if n_min == "tenth":
+        return max(size // 10, min(N_MIN, size // 2))
+    return _count("n_min", n_min)
 
 
 def risk_thresholds_by(
