@@ -7,6 +7,7 @@ import pytest
 from scipy.special import softmax
 
 from levelhead.calibrators import _class_scaling
+from levelhead.calibrators._softmax import Columns
 from levelhead.calibrators.classes import DirichletCalibration, VectorScaling
 from levelhead.errors import InvalidInputError
 
@@ -22,6 +23,24 @@ def test_the_softmax_is_scipys_and_takes_any_size():
     np.testing.assert_allclose(
         _class_scaling.softmax(scores.copy()), softmax(scores.T, axis=1), atol=1e-15
     )
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.3, -1e4, 1e8])
+def test_about_the_mean_is_one_number_however_it_is_summed(offset):
+    z, y = logits_of()
+    w = np.random.default_rng(1).integers(1, 4, y.size).astype(float)
+    x = np.ascontiguousarray(z.T) + offset
+    weighted = _class_scaling.about_mean(Columns.of(x, y, w))
+    copies = np.repeat(x, w.astype(int), axis=1)[:, ::-1]
+    assert weighted == _class_scaling.about_mean(Columns.of(copies, y, None))
+    assert weighted == pytest.approx(copies.mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 7.3, 5e-324, 1e99])
+def test_about_the_mean_of_equal_scores(value):
+    x = np.full((3, 5), value)
+    columns = Columns.of(x, np.zeros(5, np.int64), None)
+    assert _class_scaling.about_mean(columns) == pytest.approx(value, rel=1e-12)
 
 
 def test_probabilities_given_as_logits_and_the_other_way_round():

@@ -25,6 +25,7 @@ from levelhead.calibrators.classes import (
 )
 from levelhead.errors import InvalidInputError
 from levelhead.metrics import ece
+from levelhead.testing import check_calibrator
 
 CLASSES = (ClassTemperatureScaling, VectorScaling, MatrixScaling, DirichletCalibration)
 LOGITS = (ClassTemperatureScaling, VectorScaling, MatrixScaling)
@@ -321,10 +322,16 @@ def with_folded_labels(cls):
 
 
 @pytest.mark.filterwarnings("ignore:.*does not inherit from:UserWarning")
-@pytest.mark.parametrize("cls", [with_folded_labels(cls) for cls in CLASSES])
-def test_every_check_of_scikit_learn_passes(cls):
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        *((with_folded_labels(cls), {}) for cls in CLASSES if cls is not MatrixScaling),
+        *zip([with_folded_labels(MatrixScaling)] * 2, [{}, {"center": False}], strict=True),
+    ],
+)
+def test_every_check_of_scikit_learn_passes(cls, options):
     sys.modules.setdefault(__name__, sys.modules[cls.__module__])
-    results = check_estimator(cls(inputs="logits"), on_skip=None)
+    results = check_estimator(cls(inputs="logits", **options), on_skip=None)
     assert sum(one["status"] == "passed" for one in results) > 45
     skipped = {one["check_name"] for one in results if one["status"] == "skipped"}
     assert {name for name in skipped if "array_api" not in name} <= {
@@ -337,6 +344,145 @@ def test_clones_and_cross_validation(cls):
     X, y = rows_for(cls)
     scores = cross_val_score(clone(cls()), X, y, cv=3)
     assert np.all(scores > -1.5)
+
+
+# -- scores as they are ------------------------------------------------------------------------------
+
+
+def raw_scores(n=2000, k=4, seed=0):
+    """Scores whose row mean is news: a distortion that an affine map undoes, and no other."""
+    rng = np.random.default_rng(seed)
+    mixing = np.diag(rng.uniform(1.5, 3.5, k)) + 0.6 * rng.normal(size=(k, k)) / np.sqrt(k)
+    truth = rng.normal(0, 2.0, (n, k))
+    y = (truth + rng.gumbel(size=truth.shape)).argmax(axis=1)
+    return truth @ mixing.T + rng.normal(size=k), y
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, -1e8])
+@pytest.mark.parametrize("k", [2, 4, 13])
+def test_uncentered_it_is_scikit_learns_regression_on_the_scores(k, offset):
+    """Theirs without the offset, which it has no defense against."""
+    z, y = raw_scores(k=k)
+    theirs = LogisticRegression(C=np.inf, tol=1e-8, max_iter=2000).fit(z, y)
+    ours = MatrixScaling(0.0, fallback="none", center=False).fit(z + offset, y)
+    assert ours.fit_.converged
+    assert ours.fit_.loss == pytest.approx(loss(theirs.predict_proba(z), y), abs=THEIRS)
+    assert loss(ours.predict(z + offset), y) == pytest.approx(ours.fit_.loss, abs=THEIRS)
+    scores = (z + offset) @ ours.matrix_.T + ours.intercept_
+    np.testing.assert_allclose(softmax(scores, axis=1), ours.predict(z + offset), atol=1e-5)
+
+
+def test_the_row_mean_is_news_where_it_is_kept():
+    z, y = raw_scores()
+    z_test, y_test = z[1000:], y[1000:]
+    kept, out = (MatrixScaling(center=c).fit(z[:1000], y[:1000]) for c in (False, True))
+    assert kept.score(z_test, y_test) > out.score(z_test, y_test) + 0.005
+    shifted = z_test + np.linspace(-3, 3, 1000)[:, None]
+    np.testing.assert_allclose(out.predict(shifted), out.predict(z_test), atol=1e-9)
+    assert np.abs(kept.predict(shifted) - kept.predict(z_test)).max() > 0.05
+
+
+@pytest.mark.parametrize("offset", [1e4, -1e6])
+@pytest.mark.parametrize("penalty", ["auto", (0.3, 0.2)])
+def test_uncentered_one_constant_for_all_rows_changes_nothing(penalty, offset):
+    z, y = raw_scores()
+    here = MatrixScaling(penalty, center=False).fit(z, y)
+    there = MatrixScaling(penalty, center=False).fit(z + offset, y)
+    np.testing.assert_allclose(there.predict(z + offset), here.predict(z), atol=1e-5)
+    assert there.penalty_ == pytest.approx(here.penalty_)
+
+
+def test_the_uncentered_penalty_weighs_intercepts_beside_scores_of_mean_0():
+    z, y = raw_scores()
+    c = z + 5.0 - (z + 5.0).mean()
+
+    def objective(t):
+        w, b = t[:16].reshape(4, 4), t[16:]
+        off = w - np.diag(np.diag(w))
+        rest = 0.3 * (off**2).sum() / 12 + 0.2 * (b**2).sum() / 4
+        return loss(softmax(c @ w.T + b, axis=1), y) + rest
+
+    fitted = MatrixScaling((0.3, 0.2), center=False).fit(z + 5.0, y)
+    b = fitted.intercept_ + fitted.matrix_.sum(axis=1) * (z + 5.0).mean()
+    other = minimize(objective, np.r_[np.eye(4).ravel(), np.zeros(4)])
+    found = objective(np.r_[fitted.matrix_.ravel(), b - b.mean()])
+    assert found == pytest.approx(other.fun, abs=THEIRS)
+
+
+def test_uncentered_a_temperature_is_the_temperature():
+    z, y = logits_of(n=60)
+    z = z + np.random.default_rng(1).normal(0, 1e4, (60, 1))
+    ours = MatrixScaling(0.1, center=False).fit(z, y)
+    assert ours.fit_.fallback == "temperature"
+    expected = ClassTemperatureScaling().fit(z, y).predict(z)
+    np.testing.assert_allclose(ours.predict(z), expected, atol=1e-6)
+    assert np.array_equal(ours.intercept_, np.zeros(4))
+
+
+@pytest.mark.parametrize("k", [4, 13])
+def test_uncentered_rows_each_with_an_offset_of_its_own(k):
+    """News it is not: what is left to learn is the centered matrix, and a mean to be ignored."""
+    z, y = logits_of(n=2500, k=k)
+    far = z + np.random.default_rng(1).normal(0, 1e4, (2500, 1))
+    ours = MatrixScaling(0.0, fallback="none", center=False).fit(far, y)
+    assert ours.fit_.converged
+    centered_loss = MatrixScaling(0.0, fallback="none").fit(z, y).fit_.loss
+    assert centered_loss - 0.01 < ours.fit_.loss < centered_loss + SAME
+
+
+def test_uncentered_log_probabilities_are_dirichlet_calibration():
+    z, y = logits_of(n=1000, k=3)
+    p = softmax(z, axis=1)
+    ours = MatrixScaling(0.0, inputs="probs", center=False).fit(p, y)
+    theirs = DirichletCalibration(0.0).fit(p, y)
+    assert ours.fit_.loss == pytest.approx(theirs.fit_.loss, abs=SAME)
+    np.testing.assert_allclose(ours.predict(p), theirs.predict(p), atol=1e-4)
+
+
+def test_uncentered_weights_order_and_labels_of_classes():
+    z, y = raw_scores(n=500)
+    rng = np.random.default_rng(1)
+    order, moved = rng.permutation(500), np.array([2, 0, 3, 1])
+    w = rng.integers(0, 4, 500)
+    for make in (
+        lambda: MatrixScaling(center=False),
+        lambda: MatrixScaling((0.1, 0.5), center=False),
+    ):
+        alone = make().fit(z, y).predict(z)
+        np.testing.assert_allclose(make().fit(z[order], y[order]).predict(z), alone, atol=1e-6)
+        relabeled = make().fit(z[:, moved], np.argsort(moved)[y]).predict(z[:, moved])
+        np.testing.assert_allclose(relabeled, alone[:, moved], atol=1e-6)
+        repeated = make().fit(np.repeat(z, w, axis=0), np.repeat(y, w)).predict(z)
+        weighted = make().fit(z, y, sample_weight=w).predict(z)
+        np.testing.assert_allclose(weighted, repeated, atol=1e-6)
+
+
+@pytest.mark.parametrize("inputs", ["logits", "probs"])
+def test_uncentered_it_keeps_the_contracts(inputs):
+    """Along what is the same in all rows only the ridge holds the parameters, hence the tolerance."""
+    check_calibrator(
+        lambda: MatrixScaling(inputs=inputs, center=False),
+        input="classes",
+        inputs=inputs,
+        nests_identity=True,
+        refuses_few=True,
+        tolerance=1e-5,
+    )
+
+
+def test_the_option_goes_with_the_parameters():
+    z, y = raw_scores(n=500)
+    before = np.asfortranarray(z)
+    fitted = MatrixScaling(center=False).fit(before, y)
+    assert repr(fitted) == "MatrixScaling(center=False)"
+    assert repr(MatrixScaling()) == "MatrixScaling()"
+    assert clone(fitted).get_params()["center"] is False
+    state = json.loads(json.dumps(fitted.state(), allow_nan=False))
+    again = MatrixScaling.from_state(fitted.get_params(), state)
+    assert np.array_equal(again.predict(before), fitted.predict(before))
+    assert np.array_equal(before, z)
+    old = {name: value for name, value in MatrixScaling().get_params().items() if name != "center"}
+    assert MatrixScaling.from_state(old, MatrixScaling().fit(z, y).state()).center is True
 
 
 # -- groups, folds, few rows -------------------------------------------------------------------------
@@ -494,6 +640,7 @@ def test_what_is_no_number_names_its_row(cls, bad):
         ({"min_rows": -1}, "min_rows: expected a finite number >= 0"),
         ({"inputs": "logit"}, "did you mean 'logits'"),
         ({"eps": 0.0}, "eps: expected a number above 0"),
+        ({"center": 0}, "center: expected True or False, got 0"),
     ],
 )
 def test_parameters_out_of_their_ranges(options, message):

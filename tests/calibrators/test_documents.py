@@ -52,6 +52,7 @@ VARIANTS: list[Calibrator] = [
     IsotonicCalibration(interpolation="step"),
     MatrixScaling((0.1, 1 / 3), fallback="none"),
     MatrixScaling(0.3),
+    MatrixScaling(center=False),
     DirichletCalibration((0.01, 0.02), inputs="logits", min_rows=0),
 ]
 

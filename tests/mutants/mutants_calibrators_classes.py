@@ -69,4 +69,34 @@ MUTANTS = [
         why="the folds depend on the order in which the classes are listed",
         tests=["tests/calibrators/test_folds.py::test_a_relabeling_of_the_classes_moves_nobody"],
     ),
+    Mutant(
+        target=CLASSES,
+        old="        self.intercept_ -= offset * (sums - sums[0])",
+        new="        self.intercept_ -= 0.0 * (sums - sums[0])",
+        why="the intercepts stay those of the shifted scores",
+        tests=[f"{TESTS}::test_uncentered_it_is_scikit_learns_regression_on_the_scores"],
+    ),
+    Mutant(
+        target=CLASSES,
+        old="        return 0.0 if self.center else about_mean(columns)",
+        new="        return 0.0",
+        why="fits the scores with their offset, which the penalty of the intercepts then weighs",
+        tests=[f"{TESTS}::test_the_uncentered_penalty_weighs_intercepts_beside_scores_of_mean_0"],
+    ),
+    Mutant(
+        target=CLASSES,
+        old="        return super()._features(z) if self.center else classes_first(self.logits_of(z))",
+        new="        return super()._features(z)",
+        why="centers whatever the option says",
+        tests=[f"{TESTS}::test_the_row_mean_is_news_where_it_is_kept"],
+    ),
+    Mutant(
+        target=SHARED,
+        old="    mean = float(np.average(rows, weights=columns.weights))",
+        new="    mean = float(rows.mean())",
+        why="the scores' mean does not see what the rows weigh",
+        tests=[
+            "tests/calibrators/test_class_scaling.py::test_about_the_mean_is_one_number_however_it_is_summed"
+        ],
+    ),
 ]

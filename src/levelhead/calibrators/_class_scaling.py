@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Literal
 
@@ -21,13 +22,16 @@ from levelhead.calibrators._newton import Fit
 from levelhead.calibrators._softmax import Columns
 from levelhead.errors import InvalidInputError, unknown_name
 
-__all__ = ["ClassScaling", "Inputs", "centered", "classes_first", "limits", "softmax"]
+__all__ = ["ClassScaling", "Inputs", "about_mean", "centered", "classes_first", "limits", "softmax"]
 
 Inputs = Literal["logits", "probs"]
 
 INPUTS = ("logits", "probs")
 LARGEST_LOGIT = 1e100
 """Logits beyond this overflow when they are squared."""
+
+LEAST_SPREAD = 1e-290
+"""Below it a fraction of it is no normal number."""
 
 WRONG_WAY = (
     "the logits point the wrong way: the temperature is at its limit, and all probabilities are about "
@@ -117,6 +121,17 @@ class ClassScaling(ClassCalibrator):
 
 def centered(z: FloatArray) -> FloatArray:
     return z - z.mean(axis=1, keepdims=True)
+
+
+def about_mean(columns: Columns) -> float:
+    """The mean of all features, rounded a little: the same number if they are summed in another order."""
+    rows = columns.x.mean(axis=0, dtype=np.float64)
+    mean = float(np.average(rows, weights=columns.weights))
+    spread = float(np.abs(columns.x - mean).max())
+    if spread < LEAST_SPREAD:
+        return mean
+    unit = 2.0 ** (math.frexp(spread)[1] - 20)
+    return round(mean / unit) * unit
 
 
 def classes_first(z: FloatArray) -> FloatArray:

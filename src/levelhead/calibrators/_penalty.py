@@ -19,7 +19,9 @@ from levelhead.calibrators._families import (
 )
 from levelhead.calibrators._softmax import Columns, TemperatureModel, VectorModel
 
-__all__ = ["N_FOLDS", "Candidate", "Chosen", "choose_penalty"]
+__all__ = ["METHODS", "N_FOLDS", "Candidate", "Chosen", "choose_penalty", "reason"]
+
+METHODS = ("temperature", "vector", "matrix")
 
 N_FOLDS = 5
 
@@ -184,3 +186,17 @@ def _walk(trial: _Trial, matrix: Matrix, unit: float, short: bool) -> None:
         if last is not None and trial.mean(trial.found[-1][2]) > trial.mean(last) - TIE:
             return
         last = trial.found[-1][2]
+
+
+def reason(candidates: tuple[Candidate, ...], best: Candidate, k: int) -> str:
+    """Which candidate was chosen, and the losses of the best of each method."""
+    found: list[str] = []
+    for method in METHODS:
+        own = [one for one in candidates if one.method == method]
+        if own:
+            found.append(f"{method} {min(one.loss for one in own):.4f}")
+    weight = best.weights
+    lam = "" if weight is None else f" with lambda = {weight.off_diagonal * k * (k - 1):.3g}"
+    return f"cross-validation chose {best.method} scaling{lam}; held-out log loss: " + ", ".join(
+        found
+    )

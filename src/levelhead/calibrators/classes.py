@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from levelhead._arrays import ArrayLike, FloatArray, IntArray, codes, real
+from levelhead.calibrators._base import is_flag
 from levelhead.calibrators._class_scaling import (
     ClassScaling,
     Inputs,
+    about_mean,
     classes_first,
     limits,
     softmax,
@@ -18,7 +21,7 @@ from levelhead.calibrators._class_scaling import (
 from levelhead.calibrators._entries import Entries
 from levelhead.calibrators._families import Matrix, Weights, fit_temperature, fit_vector
 from levelhead.calibrators._folds import content_folds, group_folds
-from levelhead.calibrators._penalty import N_FOLDS, Candidate, choose_penalty
+from levelhead.calibrators._penalty import METHODS, N_FOLDS, choose_penalty, reason
 from levelhead.calibrators._softmax import Columns
 from levelhead.errors import InvalidInputError, unknown_name
 
@@ -28,7 +31,6 @@ Fallback = Literal["temperature", "refuse", "none"]
 Penalty = Literal["auto"] | float | tuple[float, float]
 
 FALLBACKS = ("temperature", "refuse", "none")
-METHODS = ("temperature", "vector", "matrix")
 
 
 class ClassTemperatureScaling(ClassScaling):
@@ -205,15 +207,31 @@ class _Penalized(ClassScaling):
         choose the penalty never split them. Without them rows that are equal share a fold.
         """
         columns, kept = self.columns_of(X, y, sample_weight)
+        units = None
+        if groups is not None and self._fixed() is None:
+            size = columns.labels.size if kept is None else len(np.asarray(y))
+            units = codes("groups", groups, size)
+            if kept is not None:
+                units = np.unique(units[kept], return_inverse=True)[1].astype(np.int64)
+        offset = self._offset(columns)
+        if not offset:
+            return self._fit_columns(columns, units)
+        self._fit_columns(dataclasses.replace(columns, x=columns.x - offset), units)
+        sums = self.matrix_.sum(axis=1)
+        self.intercept_ -= offset * (sums - sums[0])
+        self.intercept_ -= self.intercept_.mean()
+        return self
+
+    def _offset(self, columns: Columns) -> float:
+        """What is taken off all features for the fit, and put into the intercepts after it."""
+        return 0.0
+
+    def _fit_columns(self, columns: Columns, units: IntArray | None) -> Self:
         k = columns.x.shape[0]
         fixed = self._fixed()
         n = _count(columns)
         short = n < self.min_rows * k * k
         if fixed is None:
-            size = columns.labels.size if kept is None else len(np.asarray(y))
-            units = None if groups is None else codes("groups", groups, size)
-            if units is not None and kept is not None:
-                units = np.unique(units[kept], return_inverse=True)[1].astype(np.int64)
             return self._choose(columns, units, n)
         needs = (
             f"{n:g} rows are few for {k} classes: {self.title} needs {self.min_rows:g} * {k}^2 = "
@@ -246,7 +264,7 @@ class _Penalized(ClassScaling):
             return self
         chosen = choose_penalty(columns, folds, units, n, self.min_rows)
         best = chosen.best
-        notes = (_reason(chosen.candidates, best, k),)
+        notes = (reason(chosen.candidates, best, k),)
         if best.method == "temperature":
             fallback = "temperature" if chosen.short else None
             self._temperature(columns, fallback, notes)
@@ -311,7 +329,7 @@ class _Penalized(ClassScaling):
 class MatrixScaling(_Penalized):
     """A matrix and an intercept: repairs classes that are mixed up with one another, too.
 
-    q = softmax(W z~ + b),  z~ = z minus its mean over the classes
+    q = softmax(W z~ + b),  z~ = z minus its mean over the classes, or z itself with center=False
 
     W and b minimize, from W = I and b = 0 on, with C classes,
 
@@ -333,6 +351,9 @@ class MatrixScaling(_Penalized):
             error of the difference.
         min_rows: >= 0; rows per C^2 that make a matrix safe. Weights that are whole numbers count as
             so many rows; others as (sum w)^2 / sum w^2.
+        center: whether to take the mean of each row out first. With False the mean of the raw scores
+            is one more thing to learn from (of log p in `DirichletCalibration`, too); the b_i that
+            mu weighs are then those beside scores whose mean over all rows and classes is 0.
         eps: above 0 and below 0.001; probabilities below it count as it.
 
     Attributes:
@@ -343,9 +364,12 @@ class MatrixScaling(_Penalized):
 
     Edge cases: a class that never occurs in y ends very unlikely and finite (a ridge of 1e-8 on the
         distance from the identity). Beyond 300 classes, or with ten times more parameters than rows,
-        "auto" does not try a matrix, and with fewer than 4 C rows only the temperature.
+        "auto" does not try a matrix, and with fewer than 4 C rows only the temperature. With
+        center=False and rows whose means lie 1e5 times further apart than the scores of a row, the
+        fit may not converge, and says so.
     Properties: may change the most likely class; contains the identity; a constant added to all
-        logits of a row changes nothing; weight k is k rows; follows a relabeling of the classes.
+        logits of a row changes nothing (with center=False only the same one in all rows, those of
+        the fit too); weight k is k rows; follows a relabeling of the classes.
     Reference: Guo et al. 2017 (arXiv:1706.04599); the penalty: Kull et al. 2019 (arXiv:1910.12656).
 
     Example:
@@ -369,13 +393,26 @@ class MatrixScaling(_Penalized):
         inputs: Inputs = "logits",
         fallback: Fallback = "temperature",
         min_rows: float = 30,
+        center: bool = True,
         eps: float = 1e-12,
     ) -> None:
         self.penalty: Penalty = penalty
         self.inputs: Inputs = inputs
         self.fallback: Fallback = fallback
         self.min_rows = min_rows
+        self.center = center
         self.eps = eps
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if not is_flag(self.center):
+            raise InvalidInputError(f"center: expected True or False, got {self.center!r}")
+
+    def _features(self, z: FloatArray) -> FloatArray:
+        return super()._features(z) if self.center else classes_first(self.logits_of(z))
+
+    def _offset(self, columns: Columns) -> float:
+        return 0.0 if self.center else about_mean(columns)
 
 
 class DirichletCalibration(_Penalized):
@@ -451,17 +488,3 @@ def _count(columns: Columns) -> float:
 
 def _per_element(pair: tuple[float, float], k: int) -> tuple[float, float]:
     return pair[0] / (k * (k - 1)), pair[1] / k
-
-
-def _reason(candidates: tuple[Candidate, ...], best: Candidate, k: int) -> str:
-    """Which candidate was chosen, and the losses of the best of each method."""
-    found: list[str] = []
-    for method in METHODS:
-        own = [one for one in candidates if one.method == method]
-        if own:
-            found.append(f"{method} {min(one.loss for one in own):.4f}")
-    weight = best.weights
-    lam = "" if weight is None else f" with lambda = {weight.off_diagonal * k * (k - 1):.3g}"
-    return f"cross-validation chose {best.method} scaling{lam}; held-out log loss: " + ", ".join(
-        found
-    )
