@@ -370,8 +370,8 @@ What the tables amount to:
   are nearly calibrated as they are (final_grpo_no_std, Base, Answer-Prob) gain nothing; the first is
   left as it is in 94 of 100 halves.
 * **What fails.** Where prompts are taken as independent although the split is by gene, the repaired
-  final_grpo is within chance in a third of the halves only. AUROC is never lower: what is chosen keeps the
-  order of any two confidences, steps included.
+  final_grpo is within chance in a third of the halves only. AUROC is never lower: what is chosen keeps
+  the order of any two confidences, steps included.
 * **Guard, promise kept.** Where the prompts of the threshold part are a fair sample of those it is
   judged on (split by prompt, RLCR's questions), the rule's error rate is above the limit in an
   estimated 0% to 6% of the splits, with 5% promised and a standard error near 1.5 points. With one

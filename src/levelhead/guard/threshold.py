@@ -135,8 +135,8 @@ def risk_threshold(
         grid: thresholds, strictly descending, chosen without a look at the errors; None is 0.98,
             0.96, ..., 0.
         n_min: cells with fewer rows are not tested, >= 1; "tenth" is a tenth of the rows, but at
-            least 60, or half of them where that is less; None is the least that could pass at all, `least_answers(max_error, delta)`. Where
-            that is more than `n_min`, it counts.
+            least 60, or half of them where that is less; None is the least that could pass at all,
+            `least_answers(max_error, delta)`. Where that is more than `n_min`, it counts.
 
     Returns:
         A `Threshold` of method "ltt"; its `value` is None where nothing may be answered.
