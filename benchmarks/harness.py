@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,7 +87,7 @@ def machine(packages: tuple[str, ...] = ()) -> dict[str, Any]:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            versions[name] = "absent"
+            versions[name] = getattr(sys.modules.get(name), "__version__", "absent")
     return {
         "date": datetime.date.today().isoformat(),
         "processor": model,

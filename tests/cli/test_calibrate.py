@@ -158,7 +158,7 @@ def test_arms_are_compared_before_and_after(tmp_path: Path) -> None:
     )  # fmt: skip
     pairs = [(c["model"], c["baseline"]) for c in found["comparisons"]]
     names = [m["name"] for m in found["models"]]
-    assert names == ["base", "base (matrix, cross-fitted)", "tuned", "tuned (matrix, cross-fitted)"]
+    assert names == ["base", "base + matrix", "tuned", "tuned + matrix"]
     assert pairs == [
         ("tuned", "base"),
         (names[1], "base"),

@@ -38,7 +38,12 @@ SHOWN = {
 WITH_INTERVALS = 2
 """Models beside one another whose intervals fit into 80 columns; more are shown without."""
 
-MAX_MODELS = 5
+MAX_MODELS = 6
+
+FULL_TABLES = 2
+"""Comparisons whose tables are printed whole; of more, the rows in `FEW_ROWS`."""
+
+FEW_ROWS = ("ece", "mce", "nll", "accuracy", "auroc", "trust")
 
 SLOW = 20_000_000
 """Bytes of input from which a progress bar is shown."""
@@ -130,11 +135,12 @@ def show(result: AuditResult, report: Path | None = None, *, brief: bool = False
             out.print(Text(sentence))
         out.print()
     out.print(_metrics_table(result))
+    shown = FEW_ROWS if len(result.comparisons) > FULL_TABLES else ()
     for comparison in result.comparisons:
         out.print()
         out.print(Text(clean(comparison.sentence), style="bold"))
         if not brief:
-            out.print(_comparison_table(comparison, result.level))
+            out.print(_comparison_table(comparison, result.level, shown))
     if not brief:
         for model in result.models:
             if model.slices:
@@ -162,7 +168,7 @@ def _metrics_table(result: AuditResult) -> Table:
         table.add_row(label, *[_cell(row, len(shown) <= WITH_INTERVALS) for row in rows])
     left_out = len(result.models) - len(shown)
     if left_out:
-        table.caption = f"{left_out} more models in the report and the JSON"
+        table.caption = f"{plural(left_out, 'more model')} in the report and the JSON"
     return table
 
 
@@ -175,7 +181,7 @@ def _cell(row: MetricRow, interval: bool) -> str:
     return text
 
 
-def _comparison_table(comparison: Comparison, level: float) -> Table:
+def _comparison_table(comparison: Comparison, level: float, only: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
     table.add_column(escape(clean(f"{comparison.model} - {comparison.baseline}")), overflow="fold")
     table.add_column("change", justify="right", no_wrap=True)
@@ -185,6 +191,8 @@ def _comparison_table(comparison: Comparison, level: float) -> Table:
     words = {True: "worse", False: "better", None: "undecided"}
     for row in comparison.rows:
         if row.difference is None or row.low is None or row.high is None:
+            continue
+        if only and row.name not in only:
             continue
         word = "" if row.better is None else words[row.worse]
         p = "" if row.p_value is None else "<0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}"

@@ -129,6 +129,7 @@ def audit_files(
             through, suffix, alarms = _through(calibrator, everyone, log)
         else:
             through, suffix = _across(str(cross_calibrate), split_by, seed)
+            log.note(f"{suffix.strip()}: cross-fitted, each prompt calibrated by a fit without it")
         both = recalibrated(everyone, through, suffix, MAX_ROWS)
         models, base, pairs = both.models, None, both.pairs
     return run_audit(
@@ -167,7 +168,7 @@ def _through(
                 f"{records.name}: about {seen.prompts:.0%} of its prompt ids were among those that the "
                 "calibrator was fitted on; unless ids only number the rows of a file, split by prompt"
             )
-    return (lambda p: calibrated(p, calibrator, about)), f" ({calibrator.method})", alarms
+    return (lambda p: calibrated(p, calibrator, about)), f" + {calibrator.method}", alarms
 
 
 def _across(
@@ -179,7 +180,7 @@ def _across(
     def through(predictions: Predictions) -> Predictions:
         return cross_calibrated(predictions, method, split_by=split_by, seed=seed)
 
-    return through, f" ({method}, cross-fitted)"
+    return through, f" + {method}"
 
 
 def gather(
