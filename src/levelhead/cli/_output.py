@@ -30,7 +30,14 @@ def console(*, stderr: bool = False) -> Console:
     """A console at most 80 columns wide; plain when it is not a terminal."""
     probe = Console(stderr=stderr)
     width = min(probe.width, 80) if probe.is_terminal else 80
-    return Console(stderr=stderr, width=width, highlight=False)
+    screen = Console(stderr=stderr, width=width, highlight=False)
+    screen.on_broken_pipe = _gone  # rich would exit with 1, which a gate uses
+    return screen
+
+
+def _gone() -> None:
+    """A reader that has gone is for `still_open`."""
+    raise BrokenPipeError
 
 
 @contextmanager
@@ -49,16 +56,25 @@ def clean(text: str) -> str:
 
 
 def check_targets(targets: tuple[Path | None, ...], inputs: tuple[str, ...]) -> None:
-    """Before any work: every output can be written, and none of them is an input."""
-    read = {os.path.realpath(name) for name in inputs}
+    """Before any work: every output can be written, none is an input, and no two are one file."""
+    taken = list(inputs)
     for target in targets:
         if target is None:
             continue
-        if os.path.realpath(target) in read:
-            raise RecordError(
-                "expected another file to write to, this one is an input", str(target)
-            )
+        for name in taken:
+            if _same(target, name):
+                what = "is an input" if name in inputs else "is another output as well"
+                raise RecordError(f"expected another file to write to, this one {what}", str(target))
         check_writable(target)
+        taken.append(str(target))
+
+
+def _same(target: Path, name: str) -> bool:
+    """Whether two names are one file, by whatever link; a device may take several outputs."""
+    if target.exists() and not target.is_file():
+        return False
+    there = target.exists() and os.path.exists(name) and os.path.samefile(target, name)
+    return there or os.path.realpath(target) == os.path.realpath(name)
 
 
 def emit(path: Path, text: str) -> None:

@@ -210,7 +210,7 @@ def _leaderboard(
             write_text(out, text)
         _emit_json(json_path, found.to_dict())
         if not silent:
-            _rows(_screen(), found.readings)
+            _rows(console(), found.readings)
             for line in found.missing:
                 click.echo(f"! {line}")
             if out is not None:
@@ -236,17 +236,6 @@ def _check_targets(
         check_writable(json_path)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-
-
-def _screen() -> Console:
-    """The console; a reader that has gone is for `still_open`, where rich would exit with 1."""
-    screen = console()
-
-    def gone() -> None:
-        raise BrokenPipeError
-
-    screen.on_broken_pipe = gone
-    return screen
 
 
 def _emit_json(path: Path | None, content: Any) -> None:
@@ -289,7 +278,7 @@ def _file_name(name: str) -> str:
 def _show(
     readings: Sequence[Reading | LengthReading], picture: Path | None, out: Path | None
 ) -> None:
-    screen = _screen()
+    screen = console()
     if len(readings) <= DETAILED:
         for k, one in enumerate(readings):
             if k:
