@@ -381,8 +381,9 @@ What the tables amount to:
   answers in a sixth of the splits, and is then wrong on 31%, not 25%.
 * **Coverage.** Answers of final_grpo are wrong on some 30%, and nothing that its records carry
   separates right from wrong well: at a limit of 0.25 the guard keeps its promise by silence in 96% of the
-  splits, and answers 2.6% of the prompts on average; at 0.35, with the wide shares, 28%. At 0.25 RLCR's arms are answered in full (they
-  are wrong on 9% to 11%); at 0.10 with the wide shares, 83% of RLCR's own are, at an error rate of 7.1%.
+  splits, and answers 2.6% of the prompts on average; at 0.35, with the wide shares, 28%. At 0.25
+  RLCR's arms are answered in full (they are wrong on 9% to 11%); at 0.10 with the wide shares, 83% of
+  RLCR's own are, at an error rate of 7.1%.
 """
 """What the tables amount to, in sentences."""
 
