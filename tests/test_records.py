@@ -293,3 +293,8 @@ def test_the_table_has_canonical_names_and_says_what_it_is() -> None:
     assert set(table["status"].to_pylist()) <= set(STATUSES)
     assert set(table["provenance"].to_pylist()) <= set(PROVENANCES)
     assert table["confidence"].null_count == 2
+
+
+def test_many_predictions_are_shown_in_one_line() -> None:
+    p = Predictions.from_arrays("event", [0.5] * 5000, [1] * 5000, model="a model")
+    assert repr(p) == "Predictions(kind='event', n=5000, model='a model')"

@@ -248,6 +248,9 @@ class Predictions:
     def __len__(self) -> int:
         return self.confidence.size
 
+    def __repr__(self) -> str:
+        return f"Predictions(kind={self.kind!r}, n={len(self)}, model={self.model!r})"
+
     @property
     def label_name(self) -> str:
         """`correct` for answers, `outcome` for events."""

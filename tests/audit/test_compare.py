@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from levelhead.audit.collect import ModelRecords
-from levelhead.audit.compare import COMPARED, compare, pair
+from levelhead.audit.compare import COMPARED, compare, pair, shown_p
 from levelhead.audit.convention import convention
+from levelhead.audit.result import ComparisonRow
 from levelhead.errors import InvalidInputError
 from levelhead.metrics import ece
 from levelhead.records import STATUSES, Predictions
@@ -195,3 +196,29 @@ def test_trust_counts_refusals_as_zero() -> None:
     rows = {r.name: r for r in compare(a, b, RULES, n_boot=100, level=0.95, seed=0).rows}
     assert rows["trust"].model_value == pytest.approx(rows["trust"].baseline_value / 2)
     assert rows["accuracy"].model_value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "shown"),
+    [
+        (-0.015, -0.006, 0.493, None),  # the interval says less, the p-value says chance
+        (-0.015, -0.006, 0.003, 0.003),
+        (-0.015, 0.006, 0.493, 0.493),
+        (-0.015, 0.006, 0.003, None),
+        (0.006, 0.015, 0.5, None),
+        (0.006, 0.015, 0.06, None),
+        (None, None, 0.5, 0.5),
+        (0.006, 0.015, None, None),
+    ],
+)
+def test_a_p_value_that_contradicts_the_interval_is_not_shown(
+    low: float | None, high: float | None, p: float | None, shown: float | None
+) -> None:
+    row = ComparisonRow("auroc", "AUROC", "higher", 0.6, 0.7, -0.011, low, high, p, None)
+    assert shown_p(row, 0.95) == shown
+
+
+def test_the_level_decides_what_a_p_value_says() -> None:
+    row = ComparisonRow("auroc", "AUROC", "higher", 0.6, 0.7, -0.1, -0.2, -0.01, 0.06, True)
+    assert shown_p(row, 0.95) is None
+    assert shown_p(row, 0.9) == 0.06

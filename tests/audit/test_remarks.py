@@ -43,7 +43,11 @@ def test_one_class_unlabelled_thin_and_few() -> None:
 def test_stand_ins_are_named() -> None:
     origin = [PROVENANCES.index("fallback")] + [0] * 39
     found = warnings(confidence=[0.5] * 40, label=[1, 0] * 20, provenance=origin)
-    assert any(w == "1 confidence not stated by the model: another tool's stand-in." for w in found)
+    assert any(
+        w == "1 confidence not stated by the model: a stand-in, of another tool or "
+        "of a calibrator for what is missing."
+        for w in found
+    )
 
 
 def test_nothing_odd_is_not_remarked() -> None:

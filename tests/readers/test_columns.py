@@ -106,6 +106,31 @@ def test_the_users_names_win(tmp_path: Path) -> None:
             one(tmp_path, columns, **{option: "mi"})
     with pytest.raises(RecordError, match="--by: expected a column named 'topic', the file has"):
         one(tmp_path, columns, outcome="hit", by=("topic",))
+    with pytest.raises(
+        RecordError, match="--split-by: expected a column named 'topic', the file has"
+    ):
+        one(tmp_path, columns, outcome="hit", by=("topic",), asked=(("topic", "--split-by"),))
+    with pytest.raises(RecordError, match="--keep: expected a column named 'topic', the file has"):
+        one(tmp_path, columns, outcome="hit", asked=(("topic", "--keep"),))
+
+
+def test_everything_can_be_kept(tmp_path: Path) -> None:
+    columns = {
+        "confidence": [0.1],
+        "correct": [0],
+        "id": ["a"],
+        "x": [2],
+        "answer": ["B"],
+        "c": [[1]],
+    }
+    found = one(tmp_path, columns, evidence=("*",)).columns
+    assert {"x", "c", "answer"} <= set(found.column_names)
+    assert {"confidence", "correct"}.isdisjoint(found.column_names)
+    assert found["c"].to_pylist() == [[1]]
+    assert "x" not in one(tmp_path, columns).columns.column_names
+    for columns in ({"stated_confidence": [0.1], "is_correct": [0]}, {"p": [0.1], "y": [0]}):
+        found = one(tmp_path, columns, evidence=("*",)).columns  # no second time by its own name
+        assert found.column_names == ["location"]
 
 
 def test_a_predicted_class_or_a_text_is_no_confidence(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from levelhead.errors import RecordError
-from levelhead.readers import ReadLog, load, resolve
+from levelhead.errors import InvalidInputError, RecordError
+from levelhead.readers import ReadLog, ReadOptions, load, resolve
+from levelhead.readers.sources import Source, chosen, is_chosen, pooled
 
 RECORD = '{"confidence": 0.9, "correct": 1}\n'
 
@@ -184,3 +185,78 @@ def test_load_names_models_as_resolve_does(tmp_path: Path) -> None:
     tree(tmp_path, "a/preds-1-2.jsonl", "a/preds-2-2.jsonl", "b.jsonl")
     found = load([tmp_path / "a", tmp_path / "b.jsonl"])
     assert {name: (p.model, len(p)) for name, p in found.items()} == {"a": ("a", 4), "b": ("b", 2)}
+
+
+# ---- one model of several, several files as one model
+
+
+def arms(path: Path, *models: str | None, first: int = 0) -> Path:
+    """Two records of each model; None leaves the column out."""
+    records: list[dict[str, object]] = []
+    for i, model in enumerate([m for m in models for _ in range(2)]):
+        record: dict[str, object] = {"confidence": 0.5, "correct": 1}
+        record["prompt_id"] = f"q{first + i}"
+        records.append(record if model is None else record | {"model": model})
+    path.write_text("".join(json.dumps(r) + "\n" for r in records))
+    return path
+
+
+def sizes(*files: Path, log: ReadLog | None = None, **options: object) -> dict[str, int]:
+    found = load(files, ReadOptions(**options), log)  # type: ignore[arg-type]
+    assert all(name == predictions.model for name, predictions in found.items())
+    return {name: len(predictions) for name, predictions in found.items()}
+
+
+def test_one_model_of_several(tmp_path: Path) -> None:
+    one, two = arms(tmp_path / "one.jsonl", "a", "b", "org/a"), arms(tmp_path / "two.jsonl", "a")
+    assert sizes(one) == {"a": 2, "b": 2, "org/a": 2}
+    assert sizes(one, only="b") == {"b": 2}
+    assert sizes(one, only="a") == {"a": 2}, "the whole name comes before the end of another"
+    assert sizes(one, two, only="two/a") == {"two/a": 2}
+    assert sizes(one, two, only="b") == {"one/b": 2}
+    plain = arms(tmp_path / "plain.jsonl", None)
+    assert sizes(one, plain, only="plain") == {"plain": 2}
+    with pytest.raises(InvalidInputError, match="--only: expected one of a, b, org/a, got 'c'"):
+        sizes(one, only="c")
+
+
+def test_files_as_one_model(tmp_path: Path) -> None:
+    val, test = arms(tmp_path / "val.jsonl", None), arms(tmp_path / "test.jsonl", None, first=2)
+    assert sizes(val, test) == {"val": 2, "test": 2}
+    assert sizes(val, test, pool=None) == {"val": 2, "test": 2}, "nothing says that they are one"
+    log = ReadLog()
+    assert sizes(val, test, pool=True, log=log) == {"val+test": 4}
+    assert log.notes == ["val, test are read as one model: val+test"]
+    assert not log.warnings
+    assert sizes(val, pool=True) == {"val": 2}
+
+
+def test_files_whose_model_column_agrees(tmp_path: Path) -> None:
+    val, test = arms(tmp_path / "val.jsonl", "m"), arms(tmp_path / "test.jsonl", "m", first=2)
+    other = arms(tmp_path / "other.jsonl", "n", "m", first=4)
+    assert sizes(val, test) == {"val/m": 2, "test/m": 2}, "an audit compares them"
+    assert sizes(val, test, pool=None) == {"m": 4}
+    assert sizes(val, test, pool=True) == {"m": 4}
+    assert set(sizes(val, other, pool=None)) == {"val/m", "other/n", "other/m"}
+    assert sizes(val, other, pool=None, only="m") == {"m": 4}
+    with pytest.raises(InvalidInputError, match="--pool: .* choose one with --only NAME"):
+        sizes(val, other, pool=True)
+
+
+def test_ids_that_repeat_from_file_to_file_are_said(tmp_path: Path) -> None:
+    val, test = arms(tmp_path / "val.jsonl", "m"), arms(tmp_path / "test.jsonl", "m", first=1)
+    log = ReadLog()
+    assert sizes(val, test, pool=None, log=log) == {"m": 4}
+    assert log.warnings == [
+        "1 of 3 prompt ids occur in more than one of the files and count as the same prompts; "
+        "where they only number rows, put the file's name before them"
+    ]
+
+
+def test_names_of_sources_together() -> None:
+    sources = [Source(f"s{i}", (Path(f"{i}"),)) for i in range(5)]
+    assert pooled(sources) == Source("s0+s1+s2+2 more", tuple(Path(f"{i}") for i in range(5)))
+    assert pooled(sources[:1]) == sources[0]
+    assert is_chosen("run/base", "base")
+    assert not is_chosen("run/database", "base")
+    assert chosen({"a": 1, "b": 2}, None) == {"a": 1, "b": 2}

@@ -19,7 +19,7 @@ from levelhead.metrics import TABLE
 from levelhead.metrics.intervals import PairedDifference, paired_differences
 from levelhead.records import Predictions
 
-__all__ = ["COMPARED", "METRICS", "Pairing", "compare", "pair"]
+__all__ = ["COMPARED", "METRICS", "Pairing", "compare", "pair", "shown_p"]
 
 METRICS = {metric.name: metric for metric in TABLE}
 """Metrics by name."""
@@ -168,6 +168,25 @@ def compare(
         rows=rows,
         sentence=_sentence(model.name, baseline.name, {row.name: row for row in rows}),
     )
+
+
+def shown_p(row: ComparisonRow, level: float) -> float | None:
+    """The p-value of a row where it and the interval say the same of the level, else None.
+
+    The interval decides. A p-value beside it that says otherwise would only contradict it: the two come
+    from different procedures (whole items resampled, or models swapped item by item).
+
+    Args:
+        row: of a comparison.
+        level: of its interval.
+
+    Returns:
+        The p-value, to be printed; the JSON always has it.
+    """
+    if row.p_value is None or row.low is None or row.high is None:
+        return row.p_value
+    apart = row.low > 0.0 or row.high < 0.0
+    return row.p_value if apart == (row.p_value <= 1.0 - level) else None
 
 
 def _row(name: str, d: PairedDifference, decides: bool) -> ComparisonRow:

@@ -62,7 +62,8 @@ def _about_records(summary: ModelAudit, records: ModelRecords, convention: Conve
     fallback = summary.provenance_counts.get("fallback", 0)
     if fallback:
         out.append(
-            f"{plural(fallback, 'confidence')} not stated by the model: another tool's stand-in."
+            f"{plural(fallback, 'confidence')} not stated by the model: a stand-in, of another tool or "
+            "of a calibrator for what is missing."
         )
     if summary.n_unlabelled:
         out.append(

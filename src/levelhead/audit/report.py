@@ -17,8 +17,9 @@ from levelhead._pages import clean, count, environment, known, number
 from levelhead._text import percent
 from levelhead._write import write_text
 from levelhead.audit import charts
+from levelhead.audit.compare import shown_p
 from levelhead.audit.explanations import EXPLANATIONS
-from levelhead.audit.result import AuditResult, MetricRow, ModelAudit, json_text
+from levelhead.audit.result import AuditResult, ComparisonRow, MetricRow, ModelAudit, json_text
 from levelhead.records import ETA
 
 __all__ = ["Picture", "render_html", "write_json", "write_report"]
@@ -107,7 +108,9 @@ def render_html(result: AuditResult, *, opening: Picture | None = None) -> str:
     """
     sections = _sections(result)
     named = {section.name: section.audit for section in sections}
-    pages = environment("levelhead.audit", interval=_interval, share=percent, p=_p_value)
+    pages = environment(
+        "levelhead.audit", interval=_interval, share=percent, p=_p_value, paired_p=_paired_p
+    )
     return pages.get_template("report.html.j2").render(
         result=result,
         version=result.levelhead_version,
@@ -346,6 +349,12 @@ def _p_value(value: float | None) -> str:
     if not known(value):
         return "undefined"
     return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _paired_p(row: ComparisonRow, level: float) -> str:
+    """Nothing where the p-value would contradict the interval beside it, which decides."""
+    shown = shown_p(row, level)
+    return "" if shown is None and row.p_value is not None else _p_value(shown)
 
 
 def _position(value: float | None, end: float = 1.0) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from levelhead.audit.compare import shown_p
 from levelhead.audit.remarks import plural
 from levelhead.audit.result import AuditResult, Comparison, MetricRow, ModelAudit
 from levelhead.cli._output import COLORS, clean, console
@@ -38,28 +41,57 @@ SHOWN = {
 WITH_INTERVALS = 2
 """Models beside one another whose intervals fit into 80 columns; more are shown without."""
 
-MAX_MODELS = 6
+SIDE_BY_SIDE = 3
+"""Models that have a column each; of more, each has a row, with the metrics in `ROW_COLUMNS`."""
+
+ROW_COLUMNS = {
+    "ece": "ECE",
+    "mce": "MCE",
+    "overconfidence": "conf - acc",
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "trust": "Trust",
+}
+
+NAME_WIDTHS = {1: 40, 2: 24, SIDE_BY_SIDE: 16}
+"""Characters of a line of a model's name at the head of its column, by the number of models."""
+
+ROW_NAME_WIDTH = 20
+
+MAX_MODELS = 24
 
 FULL_TABLES = 2
-"""Comparisons whose tables are printed whole; of more, the rows in `FEW_ROWS`."""
+"""Comparisons whose tables are printed; of more, a line with the changes in `KEY_CHANGES`."""
 
-FEW_ROWS = ("ece", "mce", "nll", "accuracy", "auroc", "trust")
+KEY_CHANGES = ("ece", "mce", "accuracy")
+
+WIDTH = 80
 
 SLOW = 20_000_000
-"""Bytes of input from which a progress bar is shown."""
+"""Bytes of input from which a progress bar is shown at once."""
+
+PATIENCE_S = 1.0
+"""Seconds of work after which one is shown for smaller files as well."""
 
 MAX_SLICES = 8
 
 
 class Progress:
-    """A progress bar on standard error while large files are read; silent when piped or quick."""
+    """A progress bar on standard error for whatever takes long; silent when piped or quick."""
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled and sys.stderr.isatty()
         self._bar = None
         self._task = None
+        self._text = "reading"
+        self._lock = threading.Lock()
+        self._waiting: threading.Timer | None = None
 
     def __enter__(self) -> Progress:
+        if self._enabled:
+            self._waiting = threading.Timer(PATIENCE_S, self._begin)
+            self._waiting.daemon = True
+            self._waiting.start()
         return self
 
     def __exit__(
@@ -68,32 +100,22 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        with self._lock:
+            self._enabled = False  # for a bar that is about to begin
+            if self._waiting is not None:
+                self._waiting.cancel()
+            if self._bar is not None:
+                self._bar.stop()
 
     def reading(self, sources: Sequence[Source]) -> None:
-        """About to read these files: show a bar where they are large enough to wait for."""
+        """About to read these files: show a bar at once where they are large."""
         if not self._enabled or self._bar is not None:
             return
         files = [Path(f) for s in sources for f in s.files]
         size = sum(f.stat().st_size for f in files if f.exists())
         if size < SLOW:
             return
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        total = _row_count(files)
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f} records"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console(stderr=True),
-            transient=True,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("reading", total=total)
+        self._begin(_row_count(files), counts=True)
 
     def advance(self, rows: int) -> None:
         """So many more records were read."""
@@ -102,8 +124,32 @@ class Progress:
 
     def step(self, text: str) -> None:
         """Now doing this."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=text)
+        with self._lock:
+            self._text = clean(text)
+            if self._bar is not None and self._task is not None:
+                self._bar.update(self._task, description=escape(self._text))
+
+    def _begin(self, total: int | None = None, *, counts: bool = False) -> None:
+        """Show the bar; without a total it only moves."""
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        counting = [TextColumn("{task.completed:,.0f} records")] if counts else []
+        left = [TimeRemainingColumn()] if counts else []
+        with self._lock:
+            if not self._enabled or self._bar is not None:
+                return
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                *counting,
+                TimeElapsedColumn(),
+                *left,
+                console=console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(escape(self._text), total=total)
 
 
 def _row_count(files: Sequence[Path]) -> int | None:
@@ -135,12 +181,15 @@ def show(result: AuditResult, report: Path | None = None, *, brief: bool = False
             out.print(Text(sentence))
         out.print()
     out.print(_metrics_table(result))
-    shown = FEW_ROWS if len(result.comparisons) > FULL_TABLES else ()
     for comparison in result.comparisons:
         out.print()
         out.print(Text(clean(comparison.sentence), style="bold"))
-        if not brief:
-            out.print(_comparison_table(comparison, result.level, shown))
+        if brief:
+            continue
+        if len(result.comparisons) > FULL_TABLES:
+            out.print(Text(_key_changes(comparison)))
+        else:
+            out.print(_comparison_table(comparison, result.level))
     if not brief:
         for model in result.models:
             if model.slices:
@@ -158,18 +207,50 @@ def _heading(model: ModelAudit) -> str:
 
 
 def _metrics_table(result: AuditResult) -> Table:
+    if len(result.models) > SIDE_BY_SIDE:
+        return _model_rows(result)
+    table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
+    table.add_column("", no_wrap=True)
+    width = NAME_WIDTHS[max(len(result.models), 1)]
+    for model in result.models:
+        table.add_column(escape(folded(model.name, width)), justify="right", overflow="fold")
+    for name, label in SHOWN.items():
+        rows = [model.metric(name) for model in result.models]
+        table.add_row(label, *[_cell(row, len(rows) <= WITH_INTERVALS) for row in rows])
+    return table
+
+
+def _model_rows(result: AuditResult) -> Table:
+    """A row for each model, where there are too many for a column each."""
     shown = result.models[:MAX_MODELS]
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
     table.add_column("", no_wrap=True)
+    heads = list(ROW_COLUMNS.values())
+    for head in (heads[0], "chance", *heads[1:]):
+        table.add_column(head, justify="right", no_wrap=True)
     for model in shown:
-        table.add_column(escape(clean(model.name)), justify="right", overflow="fold")
-    for name, label in SHOWN.items():
-        rows = [model.metric(name) for model in shown]
-        table.add_row(label, *[_cell(row, len(shown) <= WITH_INTERVALS) for row in rows])
+        values = [model.metric(name).value for name in ROW_COLUMNS]
+        cells = ["n/a" if value is None else f"{value:.3f}" for value in values]
+        chance = "n/a" if model.null is None else f"{model.null.expected:.3f}"
+        name = Text(folded(model.name, ROW_NAME_WIDTH))
+        table.add_row(name, cells[0], chance, *cells[1:])
+    table.caption = "chance: the ECE that a calibrated model would have here"
     left_out = len(result.models) - len(shown)
     if left_out:
-        table.caption = f"{plural(left_out, 'more model')} in the report and the JSON"
+        table.caption += f"; {plural(left_out, 'more model')} in the report and the JSON"
     return table
+
+
+def folded(name: str, width: int) -> str:
+    """A name in lines of at most so many characters, broken after a space or one of `_ - / . +`."""
+    lines = [""]
+    for piece in re.split(r"(?<=[\s_/.+-])", clean(name)):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+        while len(lines[-1].rstrip()) > width:  # a single word that is too long
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return "\n".join(line.strip() for line in lines if line.strip())
 
 
 def _cell(row: MetricRow, interval: bool) -> str:
@@ -181,9 +262,26 @@ def _cell(row: MetricRow, interval: bool) -> str:
     return text
 
 
-def _comparison_table(comparison: Comparison, level: float, only: Sequence[str]) -> Table:
+def _key_changes(comparison: Comparison) -> str:
+    """The most important changes with their intervals, in as few lines as they fit in."""
+    rows = {row.name: row for row in comparison.rows}
+    lines, mark = ["changes:"], ""
+    for row in (rows[name] for name in KEY_CHANGES):
+        if row.difference is None or row.low is None or row.high is None:
+            continue
+        text = f" {SHOWN[row.name]} {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        lines[-1] += mark
+        if len(lines[-1]) + len(text) >= WIDTH:
+            lines.append(" ")
+        lines[-1] += text
+        mark = ","
+    return "\n".join(lines)
+
+
+def _comparison_table(comparison: Comparison, level: float) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
-    table.add_column(escape(clean(f"{comparison.model} - {comparison.baseline}")), overflow="fold")
+    title = folded(f"{comparison.model} - {comparison.baseline}", 2 * NAME_WIDTHS[SIDE_BY_SIDE])
+    table.add_column(escape(title), overflow="fold")
     table.add_column("change", justify="right", no_wrap=True)
     table.add_column(f"{level:.0%} interval", justify="right", no_wrap=True)
     table.add_column("p", justify="right", no_wrap=True)
@@ -192,10 +290,9 @@ def _comparison_table(comparison: Comparison, level: float, only: Sequence[str])
     for row in comparison.rows:
         if row.difference is None or row.low is None or row.high is None:
             continue
-        if only and row.name not in only:
-            continue
         word = "" if row.better is None else words[row.worse]
-        p = "" if row.p_value is None else "<0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}"
+        decided = shown_p(row, level)
+        p = "" if decided is None else "<0.001" if decided < 0.001 else f"{decided:.3f}"
         interval = escape(f"[{row.low:+.3f}, {row.high:+.3f}]")
         table.add_row(SHOWN[row.name], f"{row.difference:+.3f}", interval, p, word)
     table.caption = (

@@ -21,6 +21,7 @@ from levelhead.cli._output import check_targets, emit, still_open
 from levelhead.cli._reading import read_options, reading_options, resampling_options
 from levelhead.errors import InvalidInputError
 from levelhead.readers import ReadLog, ReadOptions, resolve
+from levelhead.readers.sources import chosen, pooled
 from levelhead.records import Predictions
 
 __all__ = ["audit", "audit_files", "gather_one", "write_outputs"]
@@ -74,7 +75,7 @@ def audit(
     """Audit the predictions in FILES: files, folders or quoted globs.
 
     A folder, or the shards of one set, is one model; every other file is a model of its own.
-    Parquet, JSON Lines, Arrow, and the logs of lm-evaluation-harness, Inspect, TRL, verl,
+    Parquet, JSON Lines, CSV, Arrow, and the logs of lm-evaluation-harness, Inspect, TRL, verl,
     verifiers, uqlm and OpenAI-compatible servers are recognized by themselves.
     """
     if calibrator is not None and cross_calibrate is not None:
@@ -82,7 +83,8 @@ def audit(
     if split_by is not None and cross_calibrate is None:
         raise click.UsageError("--split-by belongs to --cross-calibrate")
     options = read_options(by=by, convention=convention, **given)
-    check_targets((report, target(json_path)), (*files, *baseline))
+    fitted = () if calibrator is None else (str(calibrator),)
+    check_targets((report, target(json_path)), (*files, *baseline, *fitted))
     silent = quiet or on_stdout(json_path)
     with Progress(enabled=not silent) as progress:
         result = audit_files(
@@ -118,7 +120,9 @@ def audit_files(
 ) -> AuditResult:
     """Everything between the arguments and the result, for any command that audits files."""
     rules, log = named(options.convention), ReadLog()
-    kept = dataclasses.replace(options, evidence=() if split_by is None else (split_by,))
+    kept = options
+    if split_by is not None:
+        kept = dataclasses.replace(options, evidence=(split_by,), asked=((split_by, "--split-by"),))
     models = list(gather(files, kept, log, rules, progress).values())
     base = gather_one(baseline, kept, log, rules, progress) if baseline else None
     pairs, alarms = None, []
@@ -152,7 +156,7 @@ def _through(
 ) -> tuple[Callable[[Predictions], Predictions], str, list[str]]:
     """Predictions through a fitted calibrator, what to call them, and what is wrong with that."""
     from levelhead.calibrators import load
-    from levelhead.cli.calibrate import seen_sentence
+    from levelhead.cli.calibrate import misuse, plain_name, seen_sentence
     from levelhead.recalibration import calibrated, overlap
 
     calibrator, about = load(path)
@@ -160,6 +164,10 @@ def _through(
     for records in models:
         if records.streamed:
             continue  # refused with a sentence of its own
+        model = records.predictions.model
+        unsaid = {"model", "", *(n for f in records.files for n in (Path(f).stem, Path(f).name))}
+        for sentence in misuse(about, records.predictions, None if model in unsaid else model):
+            log.warn(f"{records.name}: {sentence}")
         seen = overlap(records.predictions, about.fit_keys)
         if seen.rows > 0.0:
             alarms.append(f"{records.name}: {seen_sentence(seen.rows, 'records')}")
@@ -168,7 +176,11 @@ def _through(
                 f"{records.name}: about {seen.prompts:.0%} of its prompt ids were among those that the "
                 "calibrator was fitted on; unless ids only number the rows of a file, split by prompt"
             )
-    return (lambda p: calibrated(p, calibrator, about)), f" + {calibrator.method}", alarms
+    return (
+        (lambda p: calibrated(p, calibrator, about)),
+        f" + {plain_name(calibrator.method)}",
+        alarms,
+    )
 
 
 def _across(
@@ -192,8 +204,11 @@ def gather(
 ) -> dict[str, ModelRecords]:
     """The records of every model in the files."""
     sources = resolve(files, log=log)
+    if options.pool:
+        sources = [pooled(sources)]
     progress.reading(sources)
-    return collect(sources, options, log, missing=rules.missing, on_block=progress.advance)
+    found = collect(sources, options, log, missing=rules.missing, on_block=progress.advance)
+    return chosen(found, options.only)
 
 
 def gather_one(
@@ -204,12 +219,16 @@ def gather_one(
     progress: Progress,
     name: str = "baseline",
 ) -> ModelRecords:
-    """The records of one model; several in the files are an error that names them."""
-    found = gather(files, options, log, rules, progress)
+    """The records of one model; several in the files are an error that names them.
+
+    `--only` chooses among several; the one model of a file needs no choice.
+    """
+    found = gather(files, dataclasses.replace(options, only=None), log, rules, progress)
+    found = chosen(found, options.only) if len(found) > 1 else found
     if len(found) != 1:
         raise InvalidInputError(
             f"--{name}: expected the predictions of one model, got {len(found)}: {', '.join(found)}; "
-            "give one file, one folder or the shards of one set"
+            "choose one with --only NAME, or give one file, one folder or the shards of one set"
         )
     return next(iter(found.values()))
 

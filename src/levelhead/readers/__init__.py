@@ -17,7 +17,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -42,12 +43,13 @@ from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptio
 from levelhead.readers._columns import answer_key, elicitation_name
 from levelhead.readers._files import os_problem, reading, show
 from levelhead.readers._sniff import sniff
-from levelhead.readers.sources import Source
+from levelhead.readers.sources import Source, chosen, is_chosen, pooled
 from levelhead.readers.sources import resolve as _resolve
 from levelhead.records import SCHEMA_VERSION, Predictions, concat
 
 __all__ = [
     "BATCH_ROWS",
+    "ENDINGS",
     "TABLE",
     "Head",
     "ReadLog",
@@ -78,6 +80,12 @@ TABLE: tuple[Reader, ...] = (
     columns.READER,
 )
 """The readers, the most specific formats first; the first that recognizes a file reads it."""
+
+ENDINGS = (".parquet", ".pq", ".jsonl", ".ndjson")
+"""How a file that `write` makes may end."""
+
+MAX_LISTED = 20
+"""Models that a message lists."""
 
 _BY_NAME = {reader.name: reader for reader in TABLE}
 
@@ -207,11 +215,12 @@ def load(
         log: takes what was found out.
 
     Returns:
-        The predictions of each model, in order of appearance.
+        The predictions of each model, in order of appearance; of `options.only` alone where it is
+        given, and of all files as one where `options.pool` says so.
 
     Raises:
         RecordError: a file cannot be read, or one model has answers and events.
-        InvalidInputError: an option names something that does not exist.
+        InvalidInputError: an option names something that does not exist, such as a model.
 
     Example:
         >>> import tempfile
@@ -220,21 +229,63 @@ def load(
         >>> load([path.parent])[path.parent.name].confidence
         array([0.9])
     """
+    options = ReadOptions() if options is None else options
+    log = ReadLog() if log is None else log
     sources = resolve(files, log=log)
     blocks: dict[str, list[Predictions]] = {}
-    for source in sources:
+    origin: dict[str, tuple[int, str | None]] = {}
+    for i, source in enumerate(sources):
         for path in source.files:
             for block in read([path], options, log):
-                name = source.name
+                name, model = source.name, None
                 if block.model not in (path.stem, path.name, source.name, "model", ""):
-                    name = block.model if len(sources) == 1 else f"{source.name}/{block.model}"
-                blocks.setdefault(name, []).append(block)
+                    model = block.model
+                    name = model if len(sources) == 1 else f"{source.name}/{model}"
+                parts = blocks.setdefault(name, [])
+                origin[name] = i, model
+                if options.only is None or is_chosen(name, options.only):
+                    parts.append(block)
+    blocks = _pooled(chosen(blocks, options.only), origin, sources, options, log)
     merged: dict[str, Predictions] = {}
     for name, parts in blocks.items():
         if len({part.kind for part in parts}) > 1:
             raise RecordError(f"model {name!r} has answers and events; read their files separately")
         merged[name] = dataclasses.replace(concat(parts), model=name)
     return merged
+
+
+def _pooled(
+    blocks: dict[str, list[Predictions]],
+    origin: Mapping[str, tuple[int, str | None]],
+    sources: Sequence[Source],
+    options: ReadOptions,
+    log: ReadLog,
+) -> dict[str, list[Predictions]]:
+    """The blocks of several sources as those of one model, where that is asked for."""
+    used = [sources[i] for i in dict.fromkeys(origin[name][0] for name in blocks)]
+    models = {origin[name][1] for name in blocks}
+    same = len(models) == 1 and None not in models
+    if len(used) < 2 or not (options.pool or (options.pool is None and same)):
+        return blocks
+    if len(blocks) > len(used):
+        raise InvalidInputError(
+            "--pool: expected one model in each file, got "
+            f"{', '.join(list(blocks)[:MAX_LISTED])}; choose one with --only NAME"
+        )
+    name = next(iter(models)) if same else None
+    name = pooled(used).name if name is None else name
+    log.note(f"{', '.join(source.name for source in used)} are read as one model: {name}")
+    counts: Counter[str] = Counter()
+    for parts in blocks.values():
+        ids = [part.prompt_id.unique().to_pylist() for part in parts if part.prompt_id is not None]
+        counts.update({one for some in ids for one in some if one is not None})
+    again = sum(count > 1 for count in counts.values())
+    if again:
+        log.warn(
+            f"{again:,} of {len(counts):,} prompt ids occur in more than one of the files and count "
+            "as the same prompts; where they only number rows, put the file's name before them"
+        )
+    return {name: [part for parts in blocks.values() for part in parts]}
 
 
 def resolve(
@@ -294,7 +345,7 @@ def write(path: str | os.PathLike[str], predictions: Predictions) -> None:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in (".parquet", ".pq", ".jsonl", ".ndjson"):
+    if suffix not in ENDINGS:
         raise InvalidInputError(
             f"path: expected .parquet, .pq, .jsonl or .ndjson, got {show(path)!r}"
         )

@@ -9,11 +9,22 @@ from typing import Any
 
 from levelhead.records import Kind, Predictions
 
-__all__ = ["BATCH_ROWS", "OWN", "Head", "ReadLog", "ReadOptions", "Reader", "evidence_columns"]
+__all__ = [
+    "BATCH_ROWS",
+    "EVERYTHING",
+    "OWN",
+    "Head",
+    "ReadLog",
+    "ReadOptions",
+    "Reader",
+    "evidence_columns",
+]
 
 BATCH_ROWS = 131_072
 """Rows a reader hands over at a time: large enough to amortize a call, small enough for any memory."""
 
+EVERYTHING = "*"
+"""Among `ReadOptions.evidence`: every column that the file has."""
 
 OWN = frozenset({
     "confidence", "correct", "outcome", "status", "provenance", "prompt_id", "weight", "model",
@@ -39,6 +50,12 @@ class ReadOptions:
         by: slice columns to keep.
         evidence: columns to keep where the file has them, such as `token_logprobs`; unlike `by`, no
             error where it has not. What a reader finds out itself (`answer`, `text`, ...) stays.
+            `*` keeps every column.
+        asked: (column, who asks for it) pairs, such as `("gene", "--split-by")`: a file without the
+            column is an error that names the asker, which for a column of `by` is else `--by`.
+        only: the model to read, where the files hold several.
+        pool: True: all files together are one model; None: where each names the same model in a
+            column, they are; False: every file (or folder, or set of shards) is one of its own.
         elicitation: name of a format in `levelhead.elicitation.TABLE`.
         pattern: regular expression with a group `confidence` and perhaps a group `answer`.
         percent: True: confidences are percentages; False: fractions; None: fractions, and a value
@@ -63,6 +80,9 @@ class ReadOptions:
     model: str | None = None
     by: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
+    asked: tuple[tuple[str, str], ...] = ()
+    only: str | None = None
+    pool: bool | None = False
     elicitation: str | None = None
     pattern: str | None = None
     percent: bool | None = None
@@ -139,12 +159,14 @@ def evidence_columns(
     """The evidence that a file has and that is not kept anyway, by the name it is kept under.
 
     Args:
-        evidence: the columns that are asked for.
+        evidence: the columns that are asked for; `*` asks for all.
         schema: names of the columns of the file.
         kept: the columns that are kept already, by the name they are kept under.
 
     Returns:
         Column by name, to be added to `kept`.
     """
+    schema = tuple(schema)
     there = set(schema) - OWN - set(kept.values())
-    return {name: name for name in evidence if name in there and name not in kept}
+    asked = dict.fromkeys((*evidence, *(schema if EVERYTHING in evidence else ())))
+    return {name: name for name in asked if name in there and name not in kept}

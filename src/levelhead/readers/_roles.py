@@ -48,6 +48,7 @@ GOLD = (
 )  # fmt: skip
 PROBS = ("probs", "probabilities", "class_probs", "class_probabilities")
 LOGITS = ("logits", "class_logits")
+STATUS = ("status",)
 TARGET = ("target", "label", "target_index", "labels", "y_true", "gold_index", "gold", "class")
 
 _WORDS_TOO = frozenset({"confidence", "conf", "stated_confidence", "verbalized_confidence",
@@ -75,6 +76,8 @@ class Roles:
         prompt: text of the prompt.
         weight: weights.
         model: whose row it is.
+        status: what became of the confidence, in our words; another column of that name is not
+            harmful, because its words are none of ours.
     """
 
     kind: Kind
@@ -90,6 +93,7 @@ class Roles:
     prompt: str | None = None
     weight: str | None = None
     model: str | None = None
+    status: str | None = None
 
 
 def roles(
@@ -145,6 +149,7 @@ def roles(
         model=find.one(
             "model", options.model, MODEL, "--model-column", accept=is_text, strict=False
         ),
+        status=find.one("status", None, STATUS, "", accept=is_text, quiet=True),
     )
 
 

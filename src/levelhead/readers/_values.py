@@ -25,6 +25,7 @@ from levelhead.readers._files import one_line, show
 from levelhead.records import STATUSES
 
 __all__ = [
+    "NOTHING",
     "ConfidenceColumn",
     "Place",
     "class_confidence",
@@ -33,6 +34,7 @@ __all__ = [
     "is_text",
     "labels",
     "weights",
+    "word_codes",
 ]
 
 pc: Any = arrow_compute  # its functions are made at run time, where no type checker sees them
@@ -46,7 +48,9 @@ OUT_OF_RANGE = STATUSES.index("out_of_range")
 SUM_TOLERANCE = 1e-2
 """How far class probabilities may sum from 1: files round them to two or three decimals."""
 
-_NOTHING = frozenset({"", "nan", "none", "null", "n/a", "na"})
+NOTHING = frozenset({"", "nan", "none", "null", "n/a", "na"})
+"""Words that say nothing."""
+
 _INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
 
 
@@ -263,7 +267,7 @@ def labels(column: Any, name: str, place: Place) -> FloatArray:
     if pa.types.is_null(kind):
         return np.full(len(column), np.nan)
     if is_text(kind):
-        codes, words = _codes(column)
+        codes, words = word_codes(column)
         values = np.full(len(words) + 1, np.nan)
         for code, word in enumerate(words):
             try:
@@ -426,7 +430,7 @@ def _floats(column: Any) -> FloatArray:
     return values.astype(np.float64, copy=False)
 
 
-def _codes(column: Any) -> tuple[IntArray, list[str]]:
+def word_codes(column: Any) -> tuple[IntArray, list[str]]:
     """(N,) code of each string, -1 for null, and the distinct strings."""
     encoded = column.dictionary_encode()
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
@@ -442,7 +446,7 @@ def _numbers_of(column: Any) -> tuple[FloatArray, StatusArray, BoolArray]:
     else:
         n = len(column)
         return plain_numbers.copy(), np.zeros(n, np.int8), np.zeros(n, np.bool_)
-    codes, words = _codes(column)
+    codes, words = word_codes(column)
     values = np.full(len(words) + 1, np.nan)
     status = np.zeros(len(words) + 1, np.int8)
     scaled = np.zeros(len(words) + 1, np.bool_)
@@ -450,7 +454,7 @@ def _numbers_of(column: Any) -> tuple[FloatArray, StatusArray, BoolArray]:
     for code, word in enumerate(words):
         plain = word.strip().casefold()
         found, sign = number(plain)
-        if plain in _NOTHING:
+        if plain in NOTHING:
             status[code] = MISSING
         elif plain in _INFINITE:
             status[code] = OUT_OF_RANGE

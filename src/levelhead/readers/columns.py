@@ -7,7 +7,7 @@ names or the only ones of a usual name; what was found is said aloud.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from levelhead.readers._labels import attach_labels
 from levelhead.readers._logs import prompt_key
 from levelhead.readers._roles import Roles, missing_column, roles
 from levelhead.readers._sniff import container_of
+from levelhead.readers._status import StatusColumn
 from levelhead.readers._tables import PEEK, TEXT_BATCH_ROWS, Table, open_table
 from levelhead.readers._values import (
     ConfidenceColumn,
@@ -56,6 +57,9 @@ MAX_TEXT_BYTES = 256 * 2**20
 MAX_LOCATED_BYTES = 32 * 2**20
 """Bytes of a file of unknown length up to which every row carries its place."""
 
+_OPEN = ("jsonl", "json")
+"""Containers whose records may have columns that the first ones lack."""
+
 _STATUS = {name: code for code, name in enumerate(STATUSES)}
 _MISSING = PROVENANCES.index("missing")
 
@@ -67,7 +71,7 @@ def _recognizes(head: Head) -> bool:
 def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     table = open_table(path, container_of(path))
     found = roles(table.schema, options, path, log)
-    check_by(options.by, table, path)
+    check_by(options, table, path)
     blocks = _Columns(table, found, options, path, log).blocks()
     if options.labels is None:
         return blocks
@@ -80,13 +84,13 @@ def keeps_text(table: Table, path: Path) -> bool:
     return few and path.stat().st_size <= MAX_TEXT_BYTES
 
 
-def check_by(by: Sequence[str], table: Table, path: Path) -> None:
+def check_by(options: ReadOptions, table: Table, path: Path) -> None:
     """Raises:
-    RecordError: a slice column that the user asks for is not in the file.
+    RecordError: a column that the user asks for, to slice by it or to keep it, is not in the file.
     """
-    for name in by:
+    for name, asker in {**dict.fromkeys(options.by, "--by"), **dict(options.asked)}.items():
         if name not in table.schema:
-            raise missing_column(name, "--by", table.schema, path)
+            raise missing_column(name, asker, table.schema, path)
 
 
 def by_model(block: Predictions, models: Any) -> Iterator[Predictions]:
@@ -116,6 +120,10 @@ class _Columns:
         self.path, self.log = path, log
         name = found.confidence or "confidence"
         self.confidence = ConfidenceColumn(name, options.percent is True, log)
+        said = found.status
+        if said is None and "status" not in table.schema and container_of(path) in _OPEN:
+            said = "status"  # the first records may be without it
+        self.status = None if said is None else StatusColumn(said, log)
         self.parse: Callable[[str], Elicited] | None = None
         self.percentages = False
         kept = [(found.answer, "answer"), (found.gold, "gold")]
@@ -136,8 +144,10 @@ class _Columns:
             ]
         self.kept = {name: column for column, name in kept if column is not None}
         self.kept.update({name: name for name in options.by})
-        truths = (found.label, found.gold, found.target)
-        others = [name for name in table.schema if name not in truths]
+        used = [found.label, found.gold, found.target]
+        if found.confidence not in options.evidence:
+            used.append(found.confidence)
+        others = [name for name in table.schema if name not in used]
         self.kept |= evidence_columns(options.evidence, others, self.kept)
         self.hashed = found.prompt if found.prompt_id is None else None
         if self.hashed is not None:
@@ -148,6 +158,7 @@ class _Columns:
         needed = [
             found.confidence, found.label, found.probs, found.target, found.text, found.answer,
             found.gold, found.prompt_id, found.weight, found.model, self.hashed,
+            None if self.status is None else self.status.name,
         ]  # fmt: skip
         if "answer" not in self.kept and found.gold is None:
             needed.remove(found.answer)
@@ -186,6 +197,11 @@ class _Columns:
             confidence, status, answers = self._parsed(columns[found.text or ""])
             label = self._label(columns, place, answers)
             source = PROVENANCES.index("parsed")
+        if self.status is not None:
+            stated = self.status.convert(columns[self.status.name], place)
+            if stated is not None and stated.any():
+                status = np.where(stated == 0, status, stated)
+                confidence = np.where(stated == 0, confidence, np.nan)
         provenance = np.full(len(status), source, np.int8)
         if status.any():
             provenance[status != 0] = _MISSING

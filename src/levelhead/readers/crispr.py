@@ -38,7 +38,7 @@ def _recognizes(head: Head) -> bool:
 
 def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     table = open_table(path, container_of(path))
-    check_by(options.by, table, path)
+    check_by(options, table, path)
     outcome = options.outcome or "hit"
     for role, name in (("--outcome", outcome), ("--prompt-id", options.prompt_id)):
         if name is not None and name not in table.schema:

@@ -49,7 +49,7 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
     table = open_table(path, container_of(path))
     names = list(table.schema)
     _check_version(table.metadata.get(VERSION_KEY), path)
-    check_by(options.by, table, path)
+    check_by(options, table, path)
     kind: Kind = "answer" if "correct" in names else "event"
     if table.metadata.get(KIND_KEY, kind) != kind:
         raise RecordError(

@@ -62,7 +62,7 @@ def _names(columns: Any) -> list[str]:
 def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     table = open_table(path, container_of(path))
     columns = list(table.schema)
-    check_by(options.by, table, path)
+    check_by(options, table, path)
     if options.prompt_id is not None and options.prompt_id not in table.schema:
         raise missing_column(options.prompt_id, "--prompt-id", columns, path)
     arms = [_arm(name, columns, path, options, log) for name in _names(columns)]

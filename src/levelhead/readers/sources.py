@@ -7,19 +7,25 @@ import glob
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from levelhead.errors import LevelheadError, RecordError
+from levelhead.errors import LevelheadError, RecordError, unknown_name
 from levelhead.readers._base import ReadLog
 from levelhead.readers._files import one_line, reading, show
 
-__all__ = ["Source", "resolve"]
+__all__ = ["Source", "chosen", "is_chosen", "pooled", "resolve"]
+
+Found = TypeVar("Found")
 
 TABLES = (".parquet", ".pq", ".arrow", ".feather", ".ipc", ".jsonl", ".ndjson", ".csv", ".tsv")
 LOGS = (".eval", ".man", ".json")
 BESIDE = frozenset({"state.json", "dataset_info.json", "dataset_dict.json", "metrics.json"})
 """Files that lie beside predictions and hold none."""
+
+MAX_POOLED = 3
+"""Names of sources that the name of all of them together lists."""
 
 MAX_NAMED = 5
 """Names of skipped files that a message lists."""
@@ -47,6 +53,55 @@ class Source:
 
     name: str
     files: tuple[Path, ...]
+
+
+def pooled(sources: Sequence[Source]) -> Source:
+    """All files as those of one model, which bears their names.
+
+    Args:
+        sources: at least one.
+
+    Returns:
+        One source.
+
+    Example:
+        >>> pooled([Source("val", (Path("val.csv"),)), Source("test", (Path("test.csv"),))]).name
+        'val+test'
+    """
+    names = [source.name for source in sources]
+    more = f"+{len(names) - MAX_POOLED} more" if len(names) > MAX_POOLED else ""
+    return Source("+".join(names[:MAX_POOLED]) + more, tuple(f for s in sources for f in s.files))
+
+
+def is_chosen(name: str, only: str) -> bool:
+    """Whether a model is the one that was asked for, by its name or without the name of its file."""
+    return name == only or name.endswith(f"/{only}")
+
+
+def chosen(models: Mapping[str, Found], only: str | None) -> dict[str, Found]:
+    """The models that were asked for.
+
+    Args:
+        models: what was found, by name.
+        only: the name of a model, without that of its file where it is in several; None asks for
+            all.
+
+    Returns:
+        Those of that name.
+
+    Raises:
+        InvalidInputError: there is no model of that name.
+
+    Example:
+        >>> chosen({"run/base": 1, "run/tuned": 2}, "tuned")
+        {'run/tuned': 2}
+    """
+    if only is None or only in models:
+        return {name: found for name, found in models.items() if only in (None, name)}
+    found = {name: found for name, found in models.items() if is_chosen(name, only)}
+    if not found:
+        raise unknown_name("--only", only, models)
+    return found
 
 
 @dataclasses.dataclass

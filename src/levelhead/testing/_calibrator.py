@@ -69,7 +69,8 @@ def check_calibrator(
     for bit; the inputs are not written to; a second fit forgets the first; the order of the rows does
     not matter; a whole weight equals that many copies; a row that is right to a share y equals two,
     one right with weight y and one wrong with weight 1 - y; and what cannot be fitted raises
-    `InvalidInputError` with the argument's name.
+    `InvalidInputError` with the argument's name (as `levelhead.calibrators.check_fit` and
+    `check_rows` do it for a calibrator of your own).
 
     Args:
         make: gives an unfitted calibrator; a class will do.
