@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from levelhead.calibrators import load
+from levelhead.calibrators import choose, load
 from levelhead.cli import cli
 from levelhead.errors import LevelheadError
 from levelhead.readers import load as load_predictions
@@ -188,6 +189,53 @@ def test_json_says_what_was_compared(tmp_path: Path) -> None:
     assert content["fit"]["converged"] is True
 
 
+@pytest.mark.parametrize("split_by", [None, "subject"])
+@pytest.mark.parametrize("method", ["auto", "platt"])
+def test_the_command_compares_as_python_does(
+    tmp_path: Path, method: str, split_by: str | None
+) -> None:
+    rng = np.random.default_rng(0)
+    prompt = np.repeat(np.arange(60), 8)  # eight equal samples of each prompt
+    c = rng.uniform(0.3, 0.95, 60)[prompt]
+    y = (rng.random(60) < 0.6)[prompt].astype(np.int64)
+    weight = np.where(y == 1, 1.0, 5.0)  # turns six of ten right ones into a minority
+    subject = prompt % 20
+    columns = {
+        "confidence": c, "correct": y, "weight": weight,
+        "prompt_id": [f"p{i:02}" for i in prompt],
+        "subject": [f"s{i:02}" for i in subject],
+    }  # fmt: skip
+    path = tmp_path / "fit.parquet"
+    pq.write_table(pa.table(columns), path)
+    by = () if split_by is None else ("--split-by", split_by)
+    out = tmp_path / "c.json"
+    done = run("calibrate", path, "-o", out, "--method", method, "--json", "-", *by, "--seed", 3)
+    content = json.loads(done.output)
+
+    right: dict[str, Any] = {
+        "sample_weight": weight,
+        "groups": prompt if split_by is None else subject,
+    }
+    methods = None if method == "auto" else [method]
+    wanted = choose(c, y, methods=methods, seed=3, **right)
+    assert content["method"] == wanted.method
+    assert content["reason"] == wanted.reason
+    for told, one in zip(content["candidates"], wanted.candidates, strict=True):
+        assert told["method"] == one.method
+        assert (told["loss"], told["se"]) == pytest.approx((one.loss, one.se), rel=1e-9)
+        assert (told["difference"], told["difference_se"]) == pytest.approx(
+            (one.difference, one.difference_se), rel=1e-9
+        )
+    grid = np.linspace(0.3, 0.95, 20)
+    np.testing.assert_allclose(load(out)[0].predict(grid), wanted.calibrator.predict(grid))
+
+    # and each of the two matters: without groups the rows seem to be eight times as many
+    loose = choose(c, y, methods=methods, seed=3, sample_weight=weight).candidates[0]
+    assert loose.se < 0.6 * wanted.candidates[0].se
+    even = choose(c, y, methods=methods, seed=3, groups=right["groups"])
+    assert (even.calibrator.predict(grid) - wanted.calibrator.predict(grid)).min() > 0.2
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -203,8 +251,8 @@ def test_json_says_what_was_compared(tmp_path: Path) -> None:
             {"logits": [[0.5, 0.5], [0.7, 0.1, 0.3]], "target": [0, 1]},
             "logits: expected 2 classes as in the first row, got 3",
         ),
-        ({"confidence": [0.9, 0.8], "correct": [1, 1]}, "expected right and wrong answers"),
-        ({"logits": [[0.5, 0.1], [0.7, 0.3]], "target": [1, 1]}, "class"),
+        ({"confidence": [0.9, 0.8] * 9, "correct": [1, 1] * 9}, "18 right and 0 wrong"),
+        ({"logits": [[0.5, 0.1], [0.7, 0.3]] * 9, "target": [1, 1] * 9}, "class"),
     ],
     ids=["no probabilities", "NaN", "ragged", "one class", "one class of several"],
 )
@@ -251,3 +299,139 @@ def test_bad_use(tmp_path: Path) -> None:
     assert "not both" in both.output
     lonely = run("audit", fit, "--split-by", "subject", code=2)
     assert lonely.exit_code == 2
+
+
+def gaps(path: Path, n: int = 400, *, seed: int = 0, model: str = "base") -> Path:
+    """Says 0.9 and is right 70% of the time; every fifth states nothing and is right 20%."""
+    rng = np.random.default_rng(seed)
+    silent = np.arange(n) % 5 == 0
+    right = rng.random(n) < np.where(silent, 0.2, 0.7)
+    rows = [
+        {"confidence": None if s else float(c), "correct": int(y), "prompt_id": f"{seed}-{i}",
+         "model": model}
+        for i, (s, y, c) in enumerate(zip(silent, right, rng.choice([0.8, 0.95], n), strict=True))
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def flat(done: Result) -> str:
+    return " ".join(done.output.split())
+
+
+def test_missing_confidences_get_their_own_accuracy_and_the_commands_say_so(tmp_path: Path) -> None:
+    fit, test = gaps(tmp_path / "fit.jsonl"), gaps(tmp_path / "test.jsonl", seed=1)
+    made = run("calibrate", fit, "-o", tmp_path / "c.json", "--method", "platt")
+    _, about = load(tmp_path / "c.json")
+    truth = [json.loads(line) for line in fit.read_text().splitlines()]
+    hits = sum(row["correct"] for row in truth if row["confidence"] is None)
+    assert about.missing == pytest.approx((hits + 1) / 82)
+    says = f"80 records state no usable confidence: each gets {about.missing:.3f}, the share of"
+    assert says in flat(made)
+    assert says in flat(run("apply", tmp_path / "c.json", test, "-o", tmp_path / "o.parquet"))
+    (out,) = load_predictions([tmp_path / "o.parquet"]).values()
+    assert (out.confidence[::5] == about.missing).all()
+    found = json.loads(
+        run(
+            "audit", test, "--calibrator", tmp_path / "c.json", "--json", "-", "--n-boot", 100
+        ).output
+    )
+    assert found["models"][1]["status_counts"] == {"ok": 400}
+    assert found["models"][1]["null"]["p_value"] > 0.01
+
+    whole = overconfident(tmp_path / "whole.parquet")
+    run("calibrate", whole, "-o", tmp_path / "w.json", "--method", "platt")
+    kept = run("apply", tmp_path / "w.json", test, "-o", tmp_path / "kept.parquet")
+    assert "80 records state no usable confidence and stay so" in flat(kept)
+
+
+def test_applied_twice_or_to_another_model_is_said(tmp_path: Path) -> None:
+    fit, test = gaps(tmp_path / "fit.jsonl"), gaps(tmp_path / "test.jsonl", seed=1)
+    other = gaps(tmp_path / "other.jsonl", seed=2, model="tuned")
+    c, once = tmp_path / "c.json", tmp_path / "once.parquet"
+    run("calibrate", fit, "-o", c, "--method", "platt")
+    assert load(c)[1].model == "base"
+    fine = run("apply", c, test, "-o", once)
+    assert "!" not in fine.output
+    twice = run("apply", c, once, "-o", tmp_path / "twice.jsonl")
+    assert "! calibrated twice: these confidences were calibrated before" in flat(twice)
+    theirs = run("apply", c, other, "-o", tmp_path / "theirs.jsonl")
+    assert "! the calibrator was fitted on the confidences of 'base', and these are of 'tuned'" in (
+        flat(theirs)
+    )
+    for file, says in ((once, "calibrated twice"), (other, "these are of 'tuned'")):
+        audited = run("audit", file, "--calibrator", c, "--n-boot", 100)
+        assert says in flat(audited)
+    clear = run("audit", test, "--calibrator", c, "--n-boot", 100)
+    assert "twice" not in clear.output
+    assert "these are of" not in flat(clear)
+
+
+def test_the_names_of_files_are_no_models(tmp_path: Path) -> None:
+    fit = overconfident(tmp_path / "val.parquet")
+    test = overconfident(tmp_path / "test.parquet", seed=1)
+    run("calibrate", fit, "-o", tmp_path / "c.json", "--method", "platt")
+    assert load(tmp_path / "c.json")[1].model is None
+    done = run("apply", tmp_path / "c.json", test, "-o", tmp_path / "o.parquet")
+    assert "!" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"),
+    [
+        (4, 5, "got 9 records, 4 right and 5 wrong"),
+        (40, 2, "got 42 records, 40 right and 2 wrong"),
+        (2, 40, "got 42 records, 2 right and 40 wrong"),
+    ],
+)
+def test_too_few_rows_are_refused(tmp_path: Path, right: int, wrong: int, says: str) -> None:
+    path, out = tmp_path / "few.parquet", tmp_path / "c.json"
+    y = [1] * right + [0] * wrong
+    pq.write_table(pa.table({"confidence": np.linspace(0.5, 0.9, len(y)), "correct": y}), path)
+    sentence = failure("calibrate", path, "-o", out, "--method", "platt")
+    assert sentence.startswith("FIT: expected at least 10 records to fit on")
+    assert says in sentence
+    assert "collect more" in sentence
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "loud"), [(15, 14, True), (60, 9, True), (9, 60, True), (20, 10, False)]
+)
+def test_few_rows_are_fitted_with_a_loud_note(
+    tmp_path: Path, right: int, wrong: int, loud: bool
+) -> None:
+    path, out = tmp_path / "few.parquet", tmp_path / "c.json"
+    y = [1] * right + [0] * wrong
+    pq.write_table(pa.table({"confidence": np.linspace(0.5, 0.9, len(y)), "correct": y}), path)
+    done = run("calibrate", path, "-o", out, "--method", "platt")
+    assert (
+        f"! only {right + wrong} records, {right} right and {wrong} wrong" in flat(done)
+    ) is loud
+    assert out.exists()
+
+
+def test_the_table_says_infinite_once_and_names_its_columns(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random(200) < 0.6).astype(int)
+    c = np.where(np.arange(200) < 100, 1.0, 0.7)
+    path = tmp_path / "certain.parquet"
+    pq.write_table(pa.table({"confidence": c, "correct": y}), path)
+    done = run("calibrate", path, "-o", tmp_path / "c.json")
+    assert "infinite ± inf" not in done.output
+    assert "inf " not in done.output
+    head = next(line for line in done.output.splitlines() if line.startswith("method"))
+    assert head.split() == ["method", "held-out", "loss", "above", "the", "best", "note"]
+    assert "see the notes" not in flat(done)
+    assert "+-" not in done.output
+    assert "Out of the running: identity" in flat(done)
+
+
+def test_methods_for_classes_are_called_as_they_are_asked_for(tmp_path: Path) -> None:
+    fit, test = classes(tmp_path / "fit.parquet", 300), classes(tmp_path / "t.parquet", 300, seed=1)
+    done = run("calibrate", fit, "-o", tmp_path / "c.json", "--method", "temperature")
+    assert "temperature" in done.output
+    assert "class_" not in done.output
+    audited = run("audit", test, "--calibrator", tmp_path / "c.json", "--n-boot", 100)
+    assert "t + temperature" in audited.output
+    assert "class_" not in audited.output

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -81,7 +82,7 @@ def test_the_way_from_predictions_to_a_report(tmp_path: Path) -> None:
     assert f"next: levelhead guard threshold {guard}".split()[0] in fit.stdout
     before = guard.read_text()
     threshold = run("threshold", guard, data, "--max-error", "0.25")
-    assert "P(more than 25% of the answered are wrong) <= 5%" in threshold.stdout
+    assert "At most 25% of the answered are wrong, with 95% certainty" in threshold.stdout
     assert guard.read_text() != before  # in place
     apply = run("apply", guard, new, "-o", tmp_path / "out.parquet")
     assert "of 500 prompts" in apply.stdout
@@ -161,7 +162,7 @@ def test_a_threshold_for_each_slice(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "g.json"
     arguments = (folder / "bare.json", folder / "new.parquet", "--max-error", 0.3, "-o", out)
     text = quick("threshold", *arguments, "--by", "subject")
-    assert "any of the 2 values of subject" in text
+    assert "in each of the 2 values of subject" in text
     assert "art" in text
     report = quick("report", out, folder / "labelled.parquet")
     assert "promise" in report
@@ -211,6 +212,7 @@ def test_drift_is_said_without_labels(folder: Path, tmp_path: Path) -> None:
     pq.write_table(data, tmp_path / "unknown.parquet")
     text = quick("apply", folder / "guard.json", tmp_path / "unknown.parquet", "-o", out)
     assert "! The scores have changed" in text
+    assert "The promise need not hold here" in flat(text)
 
 
 def test_a_report_in_json_has_the_numbers_of_the_evaluation(folder: Path, tmp_path: Path) -> None:
@@ -258,6 +260,147 @@ def test_splitting_by_a_column(folder: Path, tmp_path: Path) -> None:
     assert "document" in again
 
 
+def flat(text: str) -> str:
+    """On one line, as the words were before they were broken into lines of 80 columns."""
+    return " ".join(text.split())
+
+
+def test_prompts_of_one_document_count_once_unless_told_otherwise(
+    folder: Path, tmp_path: Path
+) -> None:
+    out, data = tmp_path / "g.json", folder / "labelled.parquet"
+    quick("fit", data, "-o", out, "--split-by", "document", "--quiet")
+    arguments = ("threshold", out, data, "--max-error", "0.35")
+    text = flat(quick(*arguments))
+    assert guards.load(out).per_unit
+    assert "one of each document," in text
+    assert "!" not in text
+    text = flat(quick(*arguments, "--all-prompts"))
+    assert not guards.load(out).per_unit
+    assert "! a document holds 3 prompts on average" in text
+    assert "--per-unit, takes one prompt" in text
+    applied = ("apply", out, folder / "new.parquet", "-o", tmp_path / "o.parquet")
+    text = flat(quick(*applied))
+    assert "! when the threshold was set: a document holds 3 prompts on average" in text
+
+
+def renumbered(source: Path, out: Path, *, start: int = 0, columns: Any = ()) -> Path:
+    """With the prompts numbered from `start`, as files of row numbers are."""
+    table = pq.read_table(source)
+    ids = pa.array([start + i // 2 for i in range(len(table))])
+    table = table.set_column(table.column_names.index("prompt_id"), "prompt_id", ids)
+    for name, values in columns:
+        table = table.append_column(name, values)
+    pq.write_table(table, out)
+    return out
+
+
+def test_ids_that_merely_repeat(folder: Path, tmp_path: Path) -> None:
+    fit = renumbered(folder / "labelled.parquet", tmp_path / "fit.parquet")
+    other = renumbered(folder / "new.parquet", tmp_path / "other.parquet")
+    guard, decided = tmp_path / "g.json", tmp_path / "o.parquet"
+    quick("fit", fit, "-o", guard, "--quiet")
+    text = flat(quick("threshold", guard, other, "--max-error", "0.3"))
+    assert "! 500 of 500 prompt ids also occur in the fit or threshold, with other contents" in text
+    assert "file of the fit" not in text
+    text = flat(quick("threshold", guard, other, "--max-error", "0.3", "--fresh"))
+    assert "set on 500 prompts that were declared fresh" in text
+    assert "!" not in text
+    third = renumbered(folder / "shifted.parquet", tmp_path / "third.parquet")
+    assert "500 prompts that were declared fresh" in flat(quick("report", guard, third, "--fresh"))
+    text = flat(quick("apply", guard, fit, "-o", decided))
+    assert "! the guard was fitted, or its threshold was set, on 900 of 900 prompts" in text
+    text = flat(quick("apply", guard, third, "-o", decided))
+    assert "500 of 500 prompts have ids that also occur in the fit or threshold, with other" in text
+    fresh = renumbered(folder / "new.parquet", tmp_path / "n.parquet", start=10_000)
+    assert "! the guard" not in flat(quick("apply", guard, fresh, "-o", decided))
+
+
+def test_an_empty_answer_is_never_given(tmp_path: Path) -> None:
+    source = write(tmp_path / "plain.parquet", samples=2)
+    answers = pa.array([None if i % 6 < 2 else f"a{i}" for i in range(1800)], pa.string())
+    data = renumbered(source, tmp_path / "a.parquet", columns=[("answer", answers)])
+    guard, out = tmp_path / "g.json", tmp_path / "o.parquet"
+    text = flat(quick("fit", data, "-o", guard))
+    assert "600 rows without an answer left out: the guard never answers these" in text
+    quick("threshold", guard, data, "--max-error", "0.3", "--quiet")
+    new = renumbered(source, tmp_path / "n.parquet", start=5000, columns=[("answer", answers)])
+    text = flat(quick("apply", guard, new, "-o", out))
+    assert "rows without an answer, which are never answered: 600" in text
+    table = pq.read_table(out)
+    empty = np.array([answer is None for answer in answers.to_pylist()])
+    assert set(np.array(table["decision"].to_pylist())[empty]) == {"abstain"}
+
+
+def test_evidence_of_ones_own(folder: Path, tmp_path: Path) -> None:
+    score = np.array(pq.read_table(folder / "labelled.parquet")["retrieval_support"]) * 7 - 3
+    table = pq.read_table(folder / "labelled.parquet").drop_columns(["retrieval_support"])
+    table = table.append_column("judge_score", pa.array(score))
+    data, guard = tmp_path / "own.parquet", tmp_path / "g.json"
+    pq.write_table(table, data)
+    text = flat(quick("fit", data, "-o", guard))
+    assert "columns of numbers that were not used: judge_score (did you mean judge_scores?)" in text
+    assert "--evidence COLUMN" in text
+    text = flat(quick("fit", data, "-o", guard, "--evidence", "judge_score"))
+    assert "not used" not in text
+    assert "column judge_score" in text
+    found = json.loads(quick("threshold", guard, data, "--max-error", "0.3", "--json", "-"))
+    assert found["thresholds"][""]["value"] is not None
+    assert "0.3" not in flat(quick("apply", guard, data, "-o", tmp_path / "o.parquet"))
+    lacking = without(data, "judge_score", tmp_path / "lacking.parquet")
+    with pytest.raises(
+        LevelheadError, match=r"fitted with --evidence judge_score: expected a column"
+    ):
+        quick("apply", guard, lacking, "-o", tmp_path / "o.parquet")
+    with pytest.raises(LevelheadError, match=r"--evidence nonsense: expected a column named"):
+        quick("fit", data, "-o", guard, "--evidence", "nonsense")
+
+
+def test_evidence_of_ones_own_in_csv(tmp_path: Path) -> None:
+    table = pq.read_table(write(tmp_path / "p.parquet", samples=1)).drop_columns(["prompt"])
+    score = [
+        None if i % 9 == 0 else 2.0 + x
+        for i, x in enumerate(table["retrieval_support"].to_pylist())
+    ]
+    table = table.drop_columns(["retrieval_support"]).append_column("mine", pa.array(score))
+    data, guard = tmp_path / "own.csv", tmp_path / "g.json"
+    csv.write_csv(table, data)
+    text = flat(quick("fit", data, "-o", guard))
+    assert "columns of numbers that were not used: mine; what" in text  # the others are words
+    quick("fit", data, "-o", guard, "--evidence", "mine", "--quiet")
+    assert guards.load(guard).evidence == ("mine",)
+    assert guards.load(guard).verifier.explain()[0].name == "column mine"
+    with pytest.raises(LevelheadError, match=r"subject: expected a column of numbers as evidence"):
+        quick("fit", data, "-o", guard, "--evidence", "subject")
+
+
+def test_the_counts_of_a_report_are_those_of_its_own_file(folder: Path, tmp_path: Path) -> None:
+    table = pq.read_table(folder / "new.parquet")
+    known = [None if i % 10 < 2 else value for i, value in enumerate(table["correct"].to_pylist())]
+    at = table.column_names.index("correct")
+    pq.write_table(table.set_column(at, "correct", pa.array(known)), tmp_path / "new.parquet")
+    guard = tmp_path / "g.json"
+    quick(
+        "fit", folder / "labelled.parquet", "-o", guard, "--quiet", "--features", "stated,refused"
+    )
+    quick("threshold", guard, folder / "labelled.parquet", "--max-error", "0.6", "--quiet")
+    page = tmp_path / "r.html"
+    text = flat(quick("report", guard, tmp_path / "new.parquet", "-o", page))
+    assert "· 200 rows without a known truth, which count for coverage only" in text
+    assert "answers with a known truth are wrong" in text
+    assert "· in the fit: refused was dropped" in text
+    method = page.read_text().split('id="made"')[1]
+    assert "refused was dropped" in method
+
+
+def test_no_promise_stands_unqualified_behind_an_alarm(folder: Path) -> None:
+    text = flat(quick("report", folder / "guard.json", folder / "shifted.parquet"))
+    assert "The promise need not hold here, as the alarm says. It was: at most 25%" in text
+    text = flat(quick("report", folder / "guard.json", folder / "new.parquet"))
+    assert "need not hold" not in text
+    assert "At most 25% of the answered are wrong" in text
+
+
 def without(path: Path, column: str, out: Path) -> Path:
     pq.write_table(pq.read_table(path).drop_columns([column]), out)
     return out
@@ -292,6 +435,10 @@ def test_one_sentence_and_exit_2_for_what_cannot_be(folder: Path, tmp_path: Path
         (
             ("threshold", guard, new, "--max-error", "0.1", "--by", "nonsense"),
             "--by: expected a column named",
+        ),
+        (
+            ("threshold", guard, new, "--max-error", "0.1", "--by", "subject", "--method", "crc"),
+            "--by: expected no slices with --method crc, got 'subject'; use --method ltt",
         ),
         (("apply", by, unsliced, "-o", out), "the guard has a threshold for each value of its --by"),
     ]  # fmt: skip

@@ -35,7 +35,9 @@ def test_two_outputs_are_two_files(tmp_path: Path) -> None:
 def test_a_reader_that_has_gone_is_no_failure(tmp_path: Path) -> None:
     rows = "".join(f'{{"confidence": 0.{9 - i % 5}, "correct": {i % 2}}}\n' for i in range(400))
     (tmp_path / "p.jsonl").write_text(rows)
-    command = f"{sys.executable} -m levelhead.cli audit {tmp_path / 'p.jsonl'} --n-boot 100 | head -1"
+    command = (
+        f"{sys.executable} -m levelhead.cli audit {tmp_path / 'p.jsonl'} --n-boot 100 | head -1"
+    )
     done = subprocess.run(
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, check=False
     )

@@ -167,12 +167,25 @@ def test_the_sentences() -> None:
     reference = ScoreReference.of(np.linspace(0, 1, 500))
     quiet = reference.check(np.linspace(0, 1, 200))
     assert quiet.sentence.startswith("No sign that the scores have changed: PSI ")
-    assert "is usual by chance for 200 new and 500 old rows (p = " in quiet.sentence
+    assert "is usual by chance for 200 new and 500 old prompts (p = " in quiet.sentence
+    assert quiet.sentence.endswith("; the alarm is at p <= 0.001)")
     loud = reference.check(np.linspace(0.5, 1, 200))
     assert loud.sentence.startswith("The scores have changed: PSI ")
     assert loud.sentence.endswith("a large shift, so check the promised error rate on new labels")
     assert (loud.n, loud.n_reference, loud.level) == (200, 500, 0.001)
     assert loud.p_value == 1e-4
+
+
+def test_between_no_sign_and_an_alarm_nothing_is_denied() -> None:
+    reference = ScoreReference.of(np.linspace(0, 1, 500))
+    found = [reference.check(np.linspace(low, 1, 200)) for low in np.linspace(0.0, 0.3, 31)]
+    doubtful = [one for one in found if 0.001 < one.p_value <= 0.05]
+    assert doubtful
+    for one in doubtful:
+        assert not one.alarm
+        assert one.sentence.startswith("The scores may have changed: PSI ")
+    strict = reference.check(np.linspace(0.5, 1, 200), level=0.02)
+    assert "the alarm is at p <= 0.02" in strict.sentence
 
 
 def test_order_of_rows_and_seed() -> None:
@@ -350,9 +363,7 @@ def test_the_alarm_in_words() -> None:
         "Alarm at answer 2: more than 50% of the answers are now wrong, so the promise no longer "
         "holds (by chance this happens once in 2.5 answers or less often); set the threshold again"
     )
-    assert watch.run([0, 0]).sentence == (
-        "No alarm after 2 answers: the errors do not show a rate above 50%"
-    )
+    assert watch.run([0, 0]).sentence == ("No alarm after 2 answers: no sign of a rate above 50%")
     nothing = watch.run([])
     assert (nothing.statistic.size, nothing.alarm_at) == (0, None)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 
 from levelhead.errors import InvalidInputError
 from levelhead.guard.evidence import COLUMNS, LEAST_LOGPROB, NAMES, Evidence, Lists
+from levelhead.guard.features import TABLE
+from levelhead.readers import ReadOptions, load
 from levelhead.records import Kind, Predictions
 
 TIGHT = 1e-12
@@ -257,8 +261,13 @@ def test_whole_numbers_beyond_a_float_are_rounded() -> None:
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("tokens", {"token_logprobs": [[-1.0], [-1.0, 0.5]]},
      "token_logprobs: expected log-probabilities (at most 0), got 0.5 in row 2; correct it"),
-    ("tokens", {"answer_logprobs": ["[-1.0]", None]},
-     "answer_logprobs: expected lists of log-probabilities (at most 0), got a column of type string"),
+    ("tokens", {"answer_logprobs": ["[-1.0]", "-1.0 -2.0"]},
+     "answer_logprobs: expected JSON lists of log-probabilities (at most 0), such as [0.5, 0.25], got "
+     "'-1.0 -2.0' in row 2"),
+    ("tokens", {"answer_logprobs": ["-1.0", None]},
+     "answer_logprobs: expected lists of log-probabilities (at most 0), got a column of type double"),
+    ("tokens", {"token_logprobs": [[-1.0], [-1.0, 0.5]]},
+     "token_logprobs: expected log-probabilities (at most 0), got 0.5 in row 2"),
     ("tokens", {"token_logprobs": [-1.0, -2.0]}, "got a column of type double; convert it, or leave"),
     ("tokens", {"token_logprobs": [["-1.0"], []]}, "got a column of type list<"),
     ("tokens", {"token_probs": [[], [0.5, 1.5]]},
@@ -299,8 +308,96 @@ def test_shares() -> None:
     for values, words in (
         ([0.5, 1.5], "p_true: expected numbers in [0, 1], got 1.5 in row 2; percentages must be "),
         ([0.5, -0.1], "p_true: expected numbers in [0, 1], got -0.1 in row 2; correct it"),
-        (["0.5", "x"], "p_true: expected numbers in [0, 1], got a column of type string; convert"),
+        (
+            ["0.5", "x"],
+            "p_true: expected numbers in [0, 1], got 'x' in row 2; correct it, or leave",
+        ),
+        (
+            ["0.5", "50"],
+            "p_true: expected numbers in [0, 1], got 50 in row 2; percentages must be ",
+        ),
         ([[0.5], []], "p_true: expected numbers in [0, 1], got a column of type list<"),
     ):
         with pytest.raises(InvalidInputError, match=re.escape(words)):
             evidence({"p_true": values}).share("p_true")
+
+
+def test_a_number_of_judge_scores_is_one_judge() -> None:
+    columns: tuple[Any, ...] = ([3.0, None, 5.0], ["3", "", "5.0"], pa.array([3, None, 5]))
+    for scores in columns:
+        judges = evidence({"judge_scores": scores}).judges
+        close(judges.mean(), [3.0, math.nan, 5.0])
+        close(judges.spread(), [math.nan] * 3)
+    close(evidence({"judge_scores": ["3", "[1, 2]"]}).judges.mean(), [3.0, 1.5])
+    with pytest.raises(InvalidInputError, match="got inf in row 2"):
+        _ = evidence({"judge_scores": [None, math.inf]}).judges
+
+
+# ---- the same from CSV, which has nothing but text
+
+
+def test_csv_and_json_lines_hold_the_same_evidence(tmp_path: Path) -> None:
+    rows = [
+        {"confidence": 0.5, "correct": 1, "prompt_id": "a", "p_true": 0.25, "pass_rate": 1,
+         "token_logprobs": [-0.5, -1.5], "top_logprobs": [[-0.1, -2.5], [-0.2]], "judge_scores": [1, 4],
+         "probs": [0.25, 0.75], "answer": "37"},
+        {"confidence": 0.9, "correct": 0, "prompt_id": "b", "p_true": None, "pass_rate": 0.5,
+         "token_logprobs": None, "top_logprobs": [], "judge_scores": [2.5],
+         "probs": None, "answer": "x"},
+    ]  # fmt: skip
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)  # a list as Python prints it, which is JSON here; None as nothing
+    with (tmp_path / "b.jsonl").open("w") as file:
+        file.writelines(f"{row}\n".replace("'", '"').replace("None", "null") for row in rows)
+    options = ReadOptions(evidence=NAMES)
+    found = [Evidence(load([tmp_path / name], options)[name[0]]) for name in ("a.csv", "b.jsonl")]
+    assert found[0].has("token_logprobs")
+    for feature in TABLE.values():
+        if all(map(found[1].has, feature.needs)):
+            close(feature.function(found[0]), feature.function(found[1]))
+    close(found[0].tokens.mean(), [-1.0, math.nan])
+    close(found[0].share("p_true"), [0.25, math.nan])
+    close(found[0].token_gaps.sizes, [2, 0])
+
+
+# ---- what the documentation says
+
+REPAIR = Path(__file__).resolve().parents[2] / "docs" / "repair.md"
+
+
+def documented() -> dict[tuple[str, ...], set[str]]:
+    """The table of evidence in the documentation: names of columns -> features."""
+    lines = REPAIR.read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| column, or instead |"))
+    rows: dict[tuple[str, ...], set[str]] = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        columns, _, features = line.strip("|").split("|")
+        rows[tuple(re.findall(r"`(\w+)`", columns))] = set(re.findall(r"`(\w+)`", features))
+    return rows
+
+
+def computed(columns: list[str], kind: Kind = "answer") -> set[str]:
+    found = evidence({c: pa.nulls(2) for c in columns}, kind=kind, n=2, prompt_id=["a", "a"])
+    return {name for name, feature in TABLE.items() if all(map(found.has, feature.needs))}
+
+
+def test_the_documented_columns_are_those_that_are_found() -> None:
+    rows = documented()
+    assert list(rows) == list(COLUMNS.values())
+    for names, features in rows.items():
+        with_it, without = list(names), []
+        if names[0] in ("top1_logprobs", "top2_logprobs"):  # one of them alone is nothing
+            with_it, without = ["top1_logprobs", "top2_logprobs"], []
+        assert computed(with_it) - computed(without) == features, names
+
+
+def test_the_documentation_names_every_feature() -> None:
+    text = REPAIR.read_text(encoding="utf-8")
+    intro = text[text.index("**The evidence.**") : text.index("| column, or instead |")]
+    always = set(re.findall(r"`(\w+)`", intro)) & set(TABLE)
+    assert always == computed([]) | computed([], "event") | {"agreement", "agreement_others"}
+    assert always | set().union(*documented().values()) == set(TABLE)

@@ -261,7 +261,7 @@ def test_an_event_without_a_probability_claims_nothing() -> None:
     out = apply_guard(g, q)
     assert np.isnan(out.confidence[::10]).all()
     assert set(np.array(out.columns["decision"].to_pylist())[::10]) == {"abstain"}
-    assert g.notes[0].startswith("80 rows claim nothing (refusals, or events without")
+    assert g.notes[0].startswith("80 rows that claim nothing left out (refusals, or events without")
 
 
 def test_files_that_the_fit_has_seen(world, fitted, guard) -> None:
@@ -273,7 +273,11 @@ def test_files_that_the_fit_has_seen(world, fitted, guard) -> None:
         return len(set(np.array(p.prompt_id.to_pylist())[rows]))
 
     assert guard.policy.thresholds[""].n == prompts(part == 2)
-    assert guard.threshold_rows.endswith("prompts of the threshold part of the file of the fit")
+    assert guard.threshold_rows.endswith(
+        "prompts of the threshold part of the file of the fit; "
+        f"{(part != 2).sum():,} rows of other parts were left out"
+    )
+    assert guard.warnings == ()
     fresh = worlds.answers(500, samples=2, seed=3, start=50_000).predictions
     on_fresh = set_threshold(fitted, fresh, max_error=0.1)
     assert on_fresh.policy.thresholds[""].n == 500
@@ -281,7 +285,8 @@ def test_files_that_the_fit_has_seen(world, fitted, guard) -> None:
     both = concat([p, fresh])
     on_both = set_threshold(fitted, both, max_error=0.1)
     assert on_both.policy.thresholds[""].n == 500 + prompts(part == 2)
-    assert "2,000 of 2,500 prompts were in the file of the fit" in on_both.threshold_rows
+    assert "2,000 of 2,500 prompt ids occur in the fit" in on_both.threshold_rows
+    assert "file of the fit" not in on_both.threshold_rows
     with pytest.raises(InvalidInputError, match="expected rows that the guard was not fitted on"):
         set_threshold(fitted, p.take(part == 0), max_error=0.1)
 
@@ -345,7 +350,9 @@ def test_a_unit_above_the_prompt() -> None:
     assert ", one of each gene," in one.threshold_rows
     every = set_threshold(g, p, max_error=0.2, per_unit=False)
     assert every.policy.thresholds[""].n == (part == 2).sum()  # type: ignore[union-attr]
-    assert any("all of them were counted as independent" in n for n in evaluate(every, p).notes)
+    assert any("all of them were counted as independent" in n for n in every.warnings)
+    assert any("all of them were counted as independent" in n for n in evaluate(every, p).warnings)
+    assert one.warnings == evaluate(one, p).warnings == ()
     e = evaluate(one, p)
     assert (
         e.outcome.n_prompts
@@ -428,6 +435,11 @@ def test_conformal_risk_control_bounds_errors_per_prompt(world, fitted) -> None:
     e = evaluate(g, p)
     assert (e.method, e.delta, e.alarm) == ("crc", None, None)
     assert e.outcome.n_errors / e.n_prompts < 0.05 + 3 * np.sqrt(0.05 / e.n_prompts)
+    # what is promised is also what is measured: errors per prompt, answered or not
+    rate = e.outcome.n_errors / e.n_prompts
+    assert e.outcome.errors_per_prompt == pytest.approx(rate, abs=EXACT)
+    assert f"there are {rate:.3g} errors per prompt (95% interval " in e.sentence
+    assert e.sentence.endswith(" 0.05 errors per prompt") or "chance allows" in e.sentence
     assert e.outcome.coverage > 0.3
 
 
@@ -521,7 +533,39 @@ def test_nothing_to_answer_abstains_always_and_says_why() -> None:
     assert g.policy.sentence.startswith("Answers nothing: ")
     few = worlds.answers(200).predictions
     g = set_threshold(fit_guard(few), few, max_error=0.1)
-    assert "no threshold has 60 rows above it" in g.policy.sentence  # type: ignore[union-attr]
+    assert "no threshold has 29 prompts above it" in g.policy.sentence  # type: ignore[union-attr]
+
+
+def test_they_are_shown_in_a_line(world, fitted, guard) -> None:
+    assert repr(fitted) == "Guard(answers of 'bold', logistic on 10 features, no threshold)"
+    assert repr(guard).startswith("Guard(answers of 'bold', logistic on 10 features, 'At most 10% ")
+    e = evaluate(guard, world.predictions)
+    assert repr(e) == (
+        f"Evaluation(answers of 'bold', {e.outcome.n_answered:,} of {e.outcome.n_prompts:,} prompts "
+        f"answered, {e.outcome.n_errors:,} wrong, verdict {e.verdict!r})"
+    )
+
+
+def test_a_column_of_ones_own_is_evidence() -> None:
+    w = worlds.answers(1200)
+    columns = {"score": 40.0 + 10.0 * w.predictions.columns["p_true"].to_numpy()}
+    p = Predictions.from_arrays(
+        "answer", w.predictions.confidence, w.predictions.label,
+        prompt_id=w.predictions.prompt_id, columns=columns,
+    )  # fmt: skip
+    g = set_threshold(fit_guard(p, evidence=("score",)), p, max_error=0.2)
+    assert g.evidence == ("score",)
+    assert g.verifier.explain()[0].name == "column score"
+    assert _guard.Guard.from_state(json.loads(json.dumps(g.state()))).evidence == ("score",)
+    e = evaluate(g, p)
+    assert e.verified is not None
+    assert e.verified.auroc > 0.75
+    assert fit_guard(p).evidence == ()
+    bare = dataclasses.replace(p, columns=pa.table({"other": [1.0] * 1200}))
+    with pytest.raises(
+        InvalidInputError, match=r"evidence: expected a column score, got other; add"
+    ):
+        apply_guard(g, bare)
 
 
 def fit_on(**changed):
@@ -572,6 +616,14 @@ def test_errors_of_the_other_steps(world, fitted, guard) -> None:
     events = worlds.events(100).predictions
     with pytest.raises(InvalidInputError, match="expected answers, which the guard was fitted on"):
         apply_guard(guard, events)
+    for step in (
+        lambda: apply_guard(guard, [0.9]),  # type: ignore[arg-type]
+        lambda: fit_guard([0.9]),  # type: ignore[arg-type]
+        lambda: set_threshold(guard, [0.9], max_error=0.1),  # type: ignore[arg-type]
+        lambda: evaluate(guard, [0.9]),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InvalidInputError, match=r"expected Predictions, got list; make some"):
+            step()
     with pytest.raises(InvalidInputError, match="once"):
         apply_guard(guard, apply_guard(guard, p))
     bare = dataclasses.replace(p, columns=p.columns.drop_columns(["p_true"]))

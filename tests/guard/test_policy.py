@@ -63,7 +63,12 @@ def test_a_threshold_for_each_slice() -> None:
     decided = policy.decide(
         [0.7, 0.7, 0.7, 0.7, 0.95], slices=["law", "math", "art", "sport", "sport"]
     )
-    assert decision_names(decided) == ["escalate", "answer", "escalate", "abstain", "abstain"]
+    assert decision_names(decided) == ["escalate", "answer", "escalate", "escalate", "escalate"]
+    # a slice that nobody has seen is never answered, and handed on as others without a threshold are
+    assert decision_names(policy.decide([0.59], slices=["sport"])) == ["abstain"]
+    assert decision_names(Policy({"law": at(0.5)}, by="x").decide([0.9], slices=["y"])) == [
+        "abstain"
+    ]
     assert policy.unseen(["law", "sport", "x", "sport"]) == {"sport": 2, "x": 1}
     assert policy.unseen(["law"]) == {}
     assert Policy({"": at(0.5)}).unseen(["anything"]) == {}
@@ -79,8 +84,8 @@ def test_slices_are_compared_as_texts() -> None:
 def test_the_promise_holds_for_all_slices_at_once() -> None:
     policy = Policy({"a": at(0.5), "b": at(None)}, by="domain")
     assert policy.promise == (
-        "P(more than 10% of the answered are wrong in any of the 2 values of domain) <= 10%, as "
-        "long as new prompts are like these 200"
+        "At most 10% of the answered are wrong in each of the 2 values of domain, with 90% certainty "
+        "for all of them at once, as long as new prompts are like these 200"
     )
     assert policy.sentence.startswith("domain 'a': Answers at a score of at least 0.5: 100 of 100")
     assert "; domain 'b': Answers nothing: " in policy.sentence

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from levelhead.errors import InvalidInputError
+from levelhead.guard._promise import certainty
 from levelhead.guard.threshold import Threshold, conformal_threshold, risk_threshold
 
 
@@ -21,14 +22,15 @@ def kept() -> Threshold:
 
 def test_the_promise_names_rate_chance_and_condition() -> None:
     assert kept().promise == (
-        "P(more than 25% of the answered are wrong) <= 5%, as long as new prompts are like these 210"
+        "At most 25% of the answered are wrong, with 95% certainty, as long as new prompts are like "
+        "these 210"
     )
 
 
 def test_the_sentence_says_what_was_found() -> None:
     found = kept()
     assert found.sentence == (
-        "Answers at a score of at least 0.5: 200 of 210 rows (95.2%), 10% of them wrong (20)"
+        "Answers at a score of at least 0.5: 200 of 210 prompts (95.2%), 10% of them wrong (20)"
     )
     assert found.coverage == 200 / 210
 
@@ -37,17 +39,18 @@ def test_nothing_answered_says_why() -> None:
     few = risk_threshold([0.9] * 50, [0] * 50, max_error=0.25)
     assert few.value is None
     assert few.sentence == (
-        "Answers nothing: no threshold has 60 rows above it, and fewer prove nothing; use more rows"
+        "Answers nothing: no threshold has 60 prompts above it, and fewer prove nothing; use more "
+        "prompts"
     )
     assert few.promise == (
-        "Nothing is answered, so no answer is wrong: no threshold passed on 50 rows"
+        "Nothing is answered, so no answer is wrong: no threshold passed on 50 prompts"
     )
     wrong = risk_threshold([0.9] * 80, [1] * 40 + [0] * 40, max_error=0.25)
     assert wrong.sentence.startswith(
-        "Answers nothing: 40 of the 80 rows with a score of at least 0.9 are wrong, which does not "
+        "Answers nothing: 40 of the 80 prompts with a score of at least 0.9 are wrong, which does not "
         "show an error rate of at most 25% (p = 1)"
     ) or wrong.sentence.startswith(
-        "Answers nothing: 40 of the 80 rows with a score of at least 0.88"
+        "Answers nothing: 40 of the 80 prompts with a score of at least 0.88"
     )
 
 
@@ -60,13 +63,27 @@ def test_a_conformal_threshold_does_not_promise_a_rate_among_the_answered() -> N
         "the share of errors among the answered"
     )
     assert found.sentence == (
-        "Answers at a score of at least 0: 99 of 99 rows (100%), with a total loss of 9"
+        "Answers at a score of at least 0: 99 of 99 prompts (100%), with a total loss of 9"
     )
     nothing = conformal_threshold([0.9] * 5, [0] * 5, max_loss=0.1)
     assert nothing.sentence == (
-        "Answers nothing: even the strictest threshold may lose more than 0.1 per row on average "
+        "Answers nothing: even the strictest threshold may lose more than 0.1 per prompt on average "
         "(a bound of 1 / (n + 1) alone is 0.167)"
     )
+
+
+def test_large_numbers_are_read_in_thousands() -> None:
+    found = risk_threshold([0.9] * 1500, [0] * 1500, max_error=0.25)
+    assert found.promise.endswith("like these 1,500")
+    assert "1,500 of 1,500 prompts" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("delta", "text"),
+    [(0.05, "95%"), (0.1, "90%"), (0.5, "50%"), (0.0001, "99.99%"), (0.05 / 3, "98.3%")],
+)
+def test_certainty_is_never_rounded_to_all(delta: float, text: str) -> None:
+    assert certainty(delta) == text
 
 
 def test_answers_reaches_the_threshold_inclusively() -> None:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from levelhead.guard.features import TABLE
 from levelhead.guard.threshold import conformal_threshold, risk_threshold
-from levelhead.guard.words import advice, evidence_words
+from levelhead.guard.words import advice, evidence_words, promise_words
 
 
 def test_every_input_has_words() -> None:
@@ -20,6 +20,13 @@ def test_every_input_has_words() -> None:
 
 def rows(n: int, errors: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full(n, 0.9), np.arange(n) < errors
+
+
+def test_a_promise_does_not_stand_unqualified_behind_an_alarm() -> None:
+    assert promise_words("At most 5% of them", changed=False) == "At most 5% of them"
+    assert promise_words("", changed=True) == ""
+    said = promise_words("At most 5% of them", changed=True)
+    assert said == "The promise need not hold here, as the alarm says. It was: at most 5% of them"
 
 
 def test_nothing_is_advised_where_something_is_answered() -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from levelhead._text import percent
 from levelhead._write import plain
 from levelhead.cli._output import clean, console
-from levelhead.guard.words import advice, evidence_words
+from levelhead.guard.words import advice, evidence_words, promise_words
 
 if TYPE_CHECKING:
     from levelhead.guard.evaluation import Evaluation, Quality
@@ -51,6 +51,7 @@ def fit_content(guard: Guard, held_out: Evaluation | None) -> dict[str, Any]:
             "weights": [dataclasses.asdict(effect) for effect in verifier.explain()],
         },
         "calibrator": guard.calibrator.method,
+        "evidence": list(guard.evidence),
         "held_out": None if held_out is None else _qualities(held_out),
         "notes": list(guard.notes),
     }
@@ -88,6 +89,7 @@ def threshold_content(guard: Guard) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "promise": policy.promise,
         "rows": guard.threshold_rows,
+        "warnings": list(guard.warnings),
         "by": policy.by,
         "escalate_above": policy.escalate_above,
         "thresholds": {
@@ -135,20 +137,20 @@ def show_threshold(guard: Guard, notes: list[str], out: Path) -> None:
             _say(
                 screen, f"{len(silent) - 3:,} more answer nothing; --json has the advice.", "yellow"
             )
-    if guard.threshold_rows:
-        _say(screen, f"· {guard.threshold_rows}", "dim")
+    _remarks(screen, guard.warnings, mark="!", style="yellow")
+    _remarks(screen, [guard.threshold_rows])
     _say(screen, f"\nwritten: {out}")
     _say(screen, f"next: levelhead guard report {out} FILES -o report.html", "dim")
 
 
-def apply_content(guard: Guard, decided: Predictions) -> dict[str, Any]:
-    """What was decided, for JSON: prompts with `select` top, rows with `each`."""
+def apply_content(guard: Guard, given: Predictions, decided: Predictions) -> dict[str, Any]:
+    """What was decided on what was given, for JSON: prompts with `select` top, rows with `each`."""
     columns = decided.columns
     decisions = Counter(columns["decision"].to_pylist())
     total, what = len(decided), "rows"
     if guard.select == "top":
         total, what = _n_prompts(decided), "prompts"
-    given = {name: decisions.get(name, 0) for name in ("answer", "escalate")}
+    acted = {name: decisions.get(name, 0) for name in ("answer", "escalate")}
     policy = guard.policy
     unseen: dict[str, int] = {}
     if policy is not None and policy.by is not None:
@@ -159,15 +161,21 @@ def apply_content(guard: Guard, decided: Predictions) -> dict[str, Any]:
         "model": decided.model,
         "counted": what,
         "total": total,
-        **given,
-        "abstain": total - sum(given.values()),
+        **acted,
+        "abstain": total - sum(acted.values()),
         "rows": len(decided),
         "overconfident_rows": sum(map(bool, columns["overconfident"].to_pylist())),
+        "rows_without_answer": guard.unanswered(given),
         "unseen_slices": unseen,
+        "warnings": [one for one in (guard.met(given), *_of_threshold(guard)) if one],
         "drift": {"alarm": drift.alarm, "psi": drift.psi, "p_value": drift.p_value},
         "drift_sentence": drift.sentence,
         "promise": "" if policy is None else policy.promise,
     }
+
+
+def _of_threshold(guard: Guard) -> list[str]:
+    return [f"when the threshold was set: {warning}" for warning in guard.warnings]
 
 
 def show_apply(content: dict[str, Any], notes: list[str], out: Path) -> None:
@@ -183,14 +191,20 @@ def show_apply(content: dict[str, Any], notes: list[str], out: Path) -> None:
         f"{content['overconfident_rows']:,} of {content['rows']:,} rows state more than was verified "
         "by more than the margin",
     )
+    silent = content["rows_without_answer"]
+    if silent:
+        _say(screen, f"rows without an answer, which are never answered: {silent:,}")
     if content["unseen_slices"]:
         n = sum(content["unseen_slices"].values())
         first = ", ".join(list(content["unseen_slices"])[:3])
         _say(
-            screen, f"! {n:,} rows are in slices without a threshold ({first}): abstained", "yellow"
+            screen,
+            f"! rows in slices that have no threshold ({first}), which are never answered: {n:,}",
+            "yellow",
         )
+    _remarks(screen, content["warnings"], mark="!", style="yellow")
     _drift(screen, content["drift"]["alarm"], content["drift_sentence"])
-    _say(screen, _sentence(content["promise"]))
+    _say(screen, _sentence(promise_words(content["promise"], content["drift"]["alarm"])))
     _say(screen, f"written: {out}")
 
 
@@ -200,7 +214,8 @@ def report_content(found: Evaluation) -> dict[str, Any]:
     if found.alarm is not None:
         del content["alarm"]["statistic"]  # as long as the data
     outcome = content["outcome"]
-    outcome["coverage"], outcome["error_rate"] = found.outcome.coverage, found.outcome.error_rate
+    for name in ("coverage", "error_rate", "errors_per_prompt"):
+        outcome[name] = getattr(found.outcome, name)
     return {"schema_version": SCHEMA_VERSION, **content}
 
 
@@ -221,7 +236,7 @@ def show_report(
     style = "bold" if found.on_fit_rows else VERDICT_STYLES.get(found.verdict, "bold")
     _say(screen, _sentence(found.sentence), style)
     if found.promise:
-        _say(screen, _sentence(found.promise))
+        _say(screen, _sentence(promise_words(found.promise, found.changed)))
     if guard.policy is None:
         _say(screen, f"next: levelhead guard threshold {guard_path} FILES --max-error 0.05", "dim")
     if found.verified is not None:
@@ -235,7 +250,8 @@ def show_report(
         _drift(screen, found.drift.alarm, found.drift.sentence)
     if found.alarm is not None:
         _drift(screen, found.alarm.alarm_at is not None, found.alarm.sentence)
-    _remarks(screen, [found.rows, *found.notes])
+    _remarks(screen, found.warnings, mark="!", style="yellow")
+    _remarks(screen, [found.rows, *found.notes, *(f"in the fit: {note}" for note in guard.notes)])
     if out is not None:
         _say(screen, f"report: {out}")
 

@@ -22,16 +22,15 @@ from levelhead.cli._options import (
 )
 from levelhead.cli._output import check_targets, clean, console, emit, still_open
 from levelhead.cli._progress import Bar
-from levelhead.cli._reading import read_options, reading_options
+from levelhead.cli._reading import check_ending, load_one, read_options, reading_options
 from levelhead.errors import InvalidInputError, unknown_name
 
 if TYPE_CHECKING:
-    from levelhead.calibrators import About, Choice
-    from levelhead.readers import ReadOptions
+    from levelhead.calibrators import About, Candidate, Choice
     from levelhead.recalibration import FitRows
     from levelhead.records import Predictions
 
-__all__ = ["apply", "calibrate", "load_one"]
+__all__ = ["apply", "calibrate"]
 
 EPILOG = """\b
 Examples:
@@ -48,6 +47,12 @@ Example:
 """
 
 N_FOLDS = 5
+
+FEW, FEW_OF_A_KIND = 30, 10
+"""Below so many rows, or right or wrong ones, a calibrator is written with a loud note."""
+
+TOO_FEW, TOO_FEW_OF_A_KIND = 10, 3
+"""Below so many none is written."""
 
 
 @click.command(epilog=EPILOG)
@@ -101,14 +106,15 @@ def calibrate(
     one standard error of the best. Judge it on predictions that it was not fitted on.
     """
     from levelhead.calibrators import TABLE, About, choose, save
-    from levelhead.recalibration import fit_rows, fit_sketch
+    from levelhead.recalibration import fit_rows, fit_sketch, missing_share
 
     check_targets((out, target(json_path)), files)
     if method not in ("auto", *TABLE):
         raise unknown_name("--method", method, ("auto", *TABLE))
     by = () if split_by is None else (split_by,)
-    predictions, notes = load_one(files, read_options(by=by, **given))
+    predictions, notes = load_one(files, read_options(by=by, asked="--split-by", **given))
     rows = fit_rows(predictions, kind, split_by=split_by)  # type: ignore[arg-type]
+    alarms = _few(rows, predictions)
     with Bar("comparing methods") as bar:
         choice = choose(
             rows.X,
@@ -124,19 +130,21 @@ def calibrate(
     about = About(
         kind="classes" if rows.input == "classes" else predictions.kind,
         n=len(rows.rows),
-        model=predictions.model,
+        model=_stated_name(predictions, files),
         fit_keys=fit_sketch(predictions, rows.rows),
         split_by=split_by,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         reason=choice.reason,
         candidates=choice.candidates,
+        missing=missing_share(predictions),
     )
     save(out, choice.calibrator, about)
     with still_open():
         if json_path is not None:
             emit(json_path, _json(choice, about))
         if not quiet and not on_stdout(json_path):
-            _show(choice, about, rows, predictions, [*notes, *_not_fitted(predictions, rows)], out)
+            told = [*notes, *_not_fitted(predictions, rows, about)]
+            _show(choice, about, rows, predictions, told, alarms, out)
 
 
 @click.command(epilog=APPLY_EPILOG)
@@ -148,7 +156,10 @@ def calibrate(
     required=True,
 )
 @click.option(
-    "--keep", multiple=True, metavar="COLUMN", help="Keep this column as well (repeatable)."
+    "--keep",
+    multiple=True,
+    metavar="COLUMN",
+    help="Keep this column as well (repeatable; all keeps every one).",
 )
 @quiet_option("Print nothing.")
 @reading_options
@@ -162,17 +173,19 @@ def apply(
 ) -> None:
     """Put the predictions in FILES through CALIBRATOR, a file that `levelhead calibrate` wrote.
 
-    The stated confidence stays in the column stated_confidence. A record without a confidence
-    stays as it is.
+    In the output, confidence is the calibrated one; the stated one is in the column
+    stated_confidence. A record without a usable confidence gets the share of such records that
+    were right in the fit; a refusal stays as it is.
     """
     from levelhead.calibrators import load
     from levelhead.readers import write
     from levelhead.recalibration import calibrated, overlap
 
     check_targets((out,), (str(calibrator), *files))
+    check_ending(out)
     fitted, about = load(calibrator)
     kind = "answer" if about.kind == "classes" else about.kind
-    options = dataclasses.replace(read_options(by=keep, **given), unlabelled=kind)
+    options = dataclasses.replace(read_options(keep=keep, **given), unlabelled=kind)
     predictions, notes = load_one(files, options)
     result = calibrated(predictions, fitted, about)
     write(out, result)
@@ -182,33 +195,23 @@ def apply(
         screen = console()
         for note in notes:
             screen.print(clean(f"· {note}"), style="dim", markup=False)
-        ok = result.status == 0
+        for alarm in misuse(about, predictions, _stated_name(predictions, files)):
+            screen.print(clean(f"! {alarm}"), style="yellow", markup=False)
+        ok = predictions.status == 0
         screen.print(
             f"{len(result):,} records, {int(ok.sum()):,} with a confidence: "
             f"{predictions.confidence[ok].mean():.3f} on average before, "
             f"{result.confidence[ok].mean():.3f} after"
             if ok.any()
-            else f"{len(result):,} records, none with a confidence; nothing was changed",
+            else f"{len(result):,} records, none with a confidence",
             markup=False,
         )
+        if (unstated := _unstated(predictions, about)) is not None:
+            screen.print(unstated, markup=False)
         seen = overlap(predictions, about.fit_keys)
         if seen.rows > 0:
             screen.print(seen_sentence(seen.rows, "rows"), style="bold red", markup=False)
         screen.print(f"written: {out}", markup=False)
-
-
-def load_one(files: tuple[str, ...], options: ReadOptions) -> tuple[Predictions, list[str]]:
-    """The predictions of the one model in some files, and what the readers noted."""
-    from levelhead.readers import ReadLog, load
-
-    log = ReadLog()
-    found = load(files, options, log)
-    if len(found) != 1:
-        raise InvalidInputError(
-            f"FILES: expected the predictions of one model, got {len(found)}: "
-            f"{', '.join(found)}; give one file, one folder or the shards of one set"
-        )
-    return next(iter(found.values())), [*log.notes, *log.warnings]
 
 
 def seen_sentence(share: float, what: str) -> str:
@@ -220,14 +223,99 @@ def seen_sentence(share: float, what: str) -> str:
     )
 
 
-def _not_fitted(predictions: Predictions, rows: FitRows) -> list[str]:
+def misuse(about: About, predictions: Predictions, model: str | None) -> list[str]:
+    """What speaks against putting these predictions through a calibrator, in sentences.
+
+    Args:
+        about: what the calibrator was fitted on.
+        predictions: what it is applied to.
+        model: whose predictions these are, where the records say it.
+    """
+    from levelhead.recalibration.through import STATED
+    from levelhead.records import PROVENANCES
+
+    found: list[str] = []
+    computed = (predictions.provenance == PROVENANCES.index("computed")).any()
+    if STATED in predictions.columns.column_names and computed:
+        found.append(
+            f"calibrated twice: these confidences were calibrated before (the stated ones are in "
+            f"{STATED}); use the file that they came from"
+        )
+    if about.model is not None and model is not None and about.model != model:
+        found.append(
+            f"the calibrator was fitted on the confidences of {about.model!r}, and these are of "
+            f"{model!r}: what one model's confidence is worth says nothing of another's"
+        )
+    return found
+
+
+def _stated_name(predictions: Predictions, files: tuple[str, ...]) -> str | None:
+    """Whose predictions these are where the records say it, and not only the name of a file."""
+    from levelhead.readers import resolve
+    from levelhead.readers.sources import pooled
+
+    name, sources = predictions.model, resolve(files)
+    sources.append(pooled(sources))
+    for source in sources:
+        name = name.removeprefix(f"{source.name}/")
+    paths = [Path(file) for source in sources for file in source.files]
+    unsaid = {"model", "", *(s.name for s in sources), *(p.stem for p in paths)}
+    return None if name in unsaid else name
+
+
+def _few(rows: FitRows, predictions: Predictions) -> list[str]:
+    """What to say of rows that are few for a fit; of too few, an error."""
+    n = len(rows.rows)
+    records = f"{n:,} record{'s' if n > 1 else ''}"
+    if rows.input == "confidence":
+        kinds = [int((rows.y == one).sum()) for one in (1.0, 0.0)]
+        names = ("right", "wrong")
+        if predictions.kind == "event":
+            names = ("that happened", "that did not")
+        least = f"a confidence and a truth, and {TOO_FEW_OF_A_KIND} of each of the two kinds"
+        got = f"{records}, {kinds[0]:,} {names[0]} and {kinds[1]:,} {names[1]}"
+    else:
+        kinds, least, got = [n, n], "class scores and a truth", records
+    if n < TOO_FEW or min(kinds) < TOO_FEW_OF_A_KIND:
+        raise InvalidInputError(
+            f"FIT: expected at least {TOO_FEW} records to fit on, with {least}, got {got}; collect more, "
+            f"at least {FEW} for a calibrator that can be trusted"
+        )
+    if n < FEW or min(kinds) < FEW_OF_A_KIND:
+        return [
+            f"only {got}: too few to trust this calibrator; another draw of them would give quite "
+            "another one"
+        ]
+    return []
+
+
+def _not_fitted(predictions: Predictions, rows: FitRows, about: About) -> list[str]:
+    found: list[str] = []
     left = len(predictions) - len(rows.rows)
-    if not left:
-        return []
-    what = "confidence" if rows.input == "confidence" else "class scores"
-    return [
-        f"{left:,} of {len(predictions):,} records have no truth or no {what}, and were not fitted on"
-    ]
+    if left:
+        what = "confidence" if rows.input == "confidence" else "class scores"
+        found.append(
+            f"{left:,} of {len(predictions):,} records have no truth or no {what}, and were not fitted "
+            "on"
+        )
+    unstated = _unstated(predictions, about)
+    return [*found, unstated] if unstated is not None and about.missing is not None else found
+
+
+def _unstated(predictions: Predictions, about: About) -> str | None:
+    """What becomes of the records without a usable confidence, in a sentence; None without any."""
+    from levelhead.records import STATUSES
+
+    refusal = STATUSES.index("refusal")
+    n = int(((predictions.status != 0) & (predictions.status != refusal)).sum())
+    if not n:
+        return None
+    them = f"{n:,} record{' states' if n == 1 else 's state'} no usable confidence"
+    if about.missing is None:
+        return f"{them} and stay{'s' if n == 1 else ''} so: the fit had none such with a truth"
+    what = "that were right" if about.kind != "event" else "of which the event came true"
+    each = "it gets" if n == 1 else "each gets"
+    return f"{them}: {each} {about.missing:.3f}, the share of such records {what} in the fit"
 
 
 def _show(
@@ -236,6 +324,7 @@ def _show(
     rows: FitRows,
     predictions: Predictions,
     notes: list[str],
+    alarms: list[str],
     out: Path,
 ) -> None:
     from rich.table import Table
@@ -244,19 +333,21 @@ def _show(
     screen = console()
     for note in notes:
         screen.print(Text(clean(f"· {note}"), style="dim"))
+    for alarm in alarms:
+        screen.print(Text(clean(f"! {alarm}"), style="bold red"))
     what = "confidence" if rows.input == "confidence" else f"scores of {rows.X.shape[1]} classes"
     screen.print(Text(clean(f"{predictions.model}: {about.n:,} records, {what}"), style="bold"))
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
     table.add_column("method", no_wrap=True)
     table.add_column("held-out loss", justify="right", no_wrap=True)
     table.add_column("above the best", justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
+    table.add_column("note", overflow="fold")
     for one in choice.candidates:
         mark = "chosen" if one.method == choice.method else ""
         table.add_row(
-            one.method,
+            plain_name(one.method),
             _number(one.loss),
-            "" if not one.difference else f"{_number(one.difference)} ± {one.difference_se:.4f}",
+            _above(one),
             Text("; ".join(filter(None, [mark, one.note]))),
             style="bold" if mark else "",
         )
@@ -267,6 +358,20 @@ def _show(
         screen.print(Text(f"! {note}", style="yellow"))
     screen.print(Text(f"written: {out}"))
     screen.print(Text(f"next: levelhead audit OTHER_FILES --calibrator {out}", style="dim"))
+
+
+def plain_name(method: str) -> str:
+    """A method's name as `--method` takes it: `temperature`, also for class scores."""
+    return method.removeprefix("class_")
+
+
+def _above(one: Candidate) -> str:
+    """How far a candidate's loss is above the best one's."""
+    if not one.difference:
+        return ""
+    if not math.isfinite(one.difference):
+        return _number(one.difference)
+    return f"{one.difference:.4f} ± {one.difference_se:.4f}"
 
 
 def _number(value: float) -> str:

@@ -18,8 +18,7 @@ from levelhead.cli._options import (
 )
 from levelhead.cli._output import check_targets, emit, still_open
 from levelhead.cli._progress import Bar
-from levelhead.cli._reading import read_options, reading_options
-from levelhead.cli.calibrate import load_one
+from levelhead.cli._reading import check_ending, load_one, read_options, reading_options
 from levelhead.errors import InvalidInputError, RecordError, unknown_name
 
 if TYPE_CHECKING:
@@ -67,6 +66,11 @@ BY = "the guard has a threshold for each value of its --by"
 
 _guard_argument = click.argument("guard_path", metavar="GUARD", type=click.Path(path_type=Path))
 _files_argument = click.argument("files", nargs=-1, required=True)
+_fresh_option = click.option(
+    "--fresh",
+    is_flag=True,
+    help="The ids of FILES number other prompts than those of the fit: use all rows.",
+)
 
 
 class _InOrder(click.Group):
@@ -103,6 +107,12 @@ def guard() -> None:
     help="Evidence to use, separated by commas (else all that the files carry).",
 )
 @click.option(
+    "--evidence",
+    multiple=True,
+    metavar="COLUMN",
+    help="Use this column of numbers as evidence too (repeatable); new files need it.",
+)
+@click.option(
     "--model",
     default="logistic",
     show_default=True,
@@ -125,6 +135,7 @@ def fit(
     out: Path,
     split_by: str | None,
     names: str | None,
+    evidence: tuple[str, ...],
     model: str,
     select: str,
     seed: int,
@@ -138,11 +149,14 @@ def fit(
     and the last 15% are kept for the report: give the same files to each command.
     """
     from levelhead.cli import _guard_text as said
+    from levelhead.cli._guard_columns import unused
     from levelhead.guard.guard import fit_guard, save
 
     check_targets((out, target(json_path)), files)
     with Bar("reading") as bar:
-        predictions, notes = _load(files, {"--split-by": split_by}, given)
+        own = {f"--evidence {name}": name for name in evidence}
+        predictions, notes = _load(files, {"--split-by": split_by, **own}, given)
+        idle = unused(files, given, (*evidence, split_by))
         bar.say("fitting")
         bar.set(0.4)
         with warnings.catch_warnings(record=True) as odd:
@@ -151,6 +165,7 @@ def fit(
                 predictions,
                 unit=split_by,
                 features=None if names is None else _listed(names),
+                evidence=evidence,
                 model=model,  # type: ignore[arg-type]
                 select=select,  # type: ignore[arg-type]
                 seed=seed,
@@ -164,7 +179,7 @@ def fit(
         if json_path is not None:
             emit(json_path, said.json_text(said.fit_content(fitted, held_out)))
         if not quiet and not on_stdout(json_path):
-            said.show_fit(fitted, held_out, predictions, notes, out)
+            said.show_fit(fitted, held_out, predictions, [*notes, idle], out)
 
 
 @guard.command(
@@ -187,14 +202,19 @@ def fit(
     metavar="SHARE",
     help="In how many cases the promise may fail.",
 )
-@click.option("--by", metavar="COLUMN", help="A threshold for each of its values.")
+@click.option(
+    "--by",
+    metavar="COLUMN",
+    help="A threshold for each of its values, with --method ltt only. A value that is new later is "
+    "never answered; it escalates as others do.",
+)
 @click.option(
     "--method",
     default="ltt",
     show_default=True,
     type=click.Choice(["ltt", "crc"]),
     help="Bound the errors among the answered (Learn-then-Test), or the mean number of errors per "
-    "prompt (conformal risk control).",
+    "prompt (conformal risk control; without --by).",
 )
 @click.option(
     "--escalate-above",
@@ -203,10 +223,12 @@ def fit(
     help="Hand on what is not answered from this verified confidence on.",
 )
 @click.option(
-    "--per-unit",
-    is_flag=True,
-    help="Count one prompt of each value of fit's --split-by: for prompts that depend on one another.",
+    "--per-unit/--all-prompts",
+    default=None,
+    help="Count one prompt of each value of fit's --split-by, as prompts of one depend on one "
+    "another, or all of them.  [default: one where a value holds several]",
 )
+@_fresh_option
 @out_option("GUARD", "Write the guard with its threshold here.  [default: in place]")
 @json_option()
 @quiet_option()
@@ -219,7 +241,8 @@ def threshold(
     by: str | None,
     method: str,
     escalate_above: float | None,
-    per_unit: bool,
+    per_unit: bool | None,
+    fresh: bool,
     out: Path | None,
     json_path: Path | None,
     quiet: bool,
@@ -232,12 +255,17 @@ def threshold(
     from levelhead.cli import _guard_text as said
     from levelhead.guard.guard import load, save, set_threshold
 
+    if by is not None and method == "crc":
+        raise InvalidInputError(
+            f"--by: expected no slices with --method crc, got {by!r}; use --method ltt"
+        )
     out = guard_path if out is None else out
     check_targets((out, target(json_path)), files)
     check_targets((target(json_path),), (str(guard_path), str(out)))
     fitted = load(guard_path)
     with Bar("reading") as bar:
-        predictions, notes = _load(files, {UNIT: fitted.unit, "--by": by}, given)
+        columns = {UNIT: fitted.unit, "--by": by, **_own(fitted)}
+        predictions, notes = _load(files, columns, given)
         bar.say("testing thresholds")
         bar.set(0.5)
         ready = set_threshold(
@@ -249,6 +277,7 @@ def threshold(
             method=method,  # type: ignore[arg-type]
             escalate_above=escalate_above,
             per_unit=per_unit,
+            fresh=fresh,
         )
     save(out, ready)
     with still_open():
@@ -270,6 +299,7 @@ def threshold(
     is_flag=True,
     help="Judge all rows, also those that the guard was fitted on: no fair test.",
 )
+@_fresh_option
 @json_option()
 @quiet_option()
 @reading_options
@@ -279,6 +309,7 @@ def report(
     out: Path | None,
     by: str | None,
     on_fit_rows: bool,
+    fresh: bool,
     json_path: Path | None,
     quiet: bool,
     **given: Any,
@@ -294,10 +325,11 @@ def report(
     ready = load(guard_path)
     slices = None if ready.policy is None else ready.policy.by
     with Bar("reading") as bar:
-        predictions, notes = _load(files, {UNIT: ready.unit, BY: slices, "--by": by}, given)
+        columns = {UNIT: ready.unit, BY: slices, "--by": by, **_own(ready)}
+        predictions, notes = _load(files, columns, given)
         bar.say("judging")
         bar.set(0.4)
-        found = evaluate(ready, predictions, on_fit_rows=on_fit_rows, by=by)
+        found = evaluate(ready, predictions, on_fit_rows=on_fit_rows, by=by, fresh=fresh)
         bar.say("drawing")
         bar.set(0.9)
         if out is not None:
@@ -322,7 +354,10 @@ def report(
     required=True,
 )
 @click.option(
-    "--keep", multiple=True, metavar="COLUMN", help="Keep this column as well (repeatable)."
+    "--keep",
+    multiple=True,
+    metavar="COLUMN",
+    help="Keep this column as well (repeatable; all keeps every one).",
 )
 @json_option()
 @quiet_option()
@@ -339,14 +374,16 @@ def apply(
     """Verify the predictions in FILES and decide: answer, escalate or abstain.
 
     Adds the columns verified, shown (the lower of stated and verified), overconfident, rank and
-    decision. The truth is neither needed nor looked at.
+    decision. In the output, confidence is the verified one; the stated one is in the column
+    stated_confidence. Refusals and empty answers are never answered. The truth is neither needed
+    nor looked at.
     """
     from levelhead.cli import _guard_text as said
     from levelhead.guard.guard import apply_guard, load
     from levelhead.readers import write
 
     check_targets((out, target(json_path)), (str(guard_path), *files))
-    _check_ending(out)
+    check_ending(out)
     ready = load(guard_path)
     if ready.policy is None:
         raise InvalidInputError(
@@ -356,8 +393,8 @@ def apply(
     with Bar("reading") as bar:
         predictions, notes = _load(
             files,
-            {BY: ready.policy.by, **{f"--keep {k}": k for k in keep}},
-            {**given, "unlabelled": ready.kind},
+            {BY: ready.policy.by, **_own(ready)},
+            {**given, "unlabelled": ready.kind, "keep": keep},
         )
         bar.say("deciding")
         bar.set(0.5)
@@ -365,7 +402,7 @@ def apply(
         bar.say("writing")
         bar.set(0.9)
         write(out, decided)
-    content = said.apply_content(ready, decided)
+    content = said.apply_content(ready, predictions, decided)
     with still_open():
         if json_path is not None:
             emit(json_path, said.json_text(content))
@@ -393,6 +430,11 @@ def _load(
         raise
 
 
+def _own(guard: Guard) -> dict[str, str | None]:
+    """The columns of the user's own that a guard needs, each by who asks for it."""
+    return {f"the guard was fitted with --evidence {name}": name for name in guard.evidence}
+
+
 def _held_out(fitted: Guard, predictions: Predictions) -> Evaluation | None:
     """How the fit does on the part that is kept for the report; None where that part is empty."""
     from levelhead.guard.guard import evaluate
@@ -407,10 +449,3 @@ def _listed(names: str) -> list[str]:
             f"--features: expected names separated by commas, got {names!r}; such as stated,agreement"
         )
     return found
-
-
-def _check_ending(out: Path) -> None:
-    if out.suffix.lower() not in (".parquet", ".pq", ".jsonl", ".ndjson"):
-        raise InvalidInputError(
-            f"--out: expected a file that ends with .parquet, .pq, .jsonl or .ndjson, got {str(out)!r}"
-        )

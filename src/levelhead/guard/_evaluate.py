@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from levelhead._arrays import BoolArray, FloatArray, IntArray
-from levelhead.guard._guard import N_HISTOGRAM, Guard, Scored, histogram
+from levelhead.guard._guard import N_HISTOGRAM, Guard, Scored, flagged, histogram
 from levelhead.guard._rows import REFUSAL, one_of
-from levelhead.guard._steps import dependence
+from levelhead.guard._steps import plural, warned
 from levelhead.guard.drift import CusumResult, ErrorCusum
 from levelhead.guard.evaluation import (
     Evaluation,
@@ -25,7 +26,7 @@ from levelhead.guard.evaluation import (
     verdict_of,
 )
 from levelhead.guard.policy import ABSTAIN, ANSWER, DECISIONS, Policy
-from levelhead.guard.ranking import MARGIN, overconfident, rank_within
+from levelhead.guard.ranking import rank_within
 from levelhead.guard.threshold import slice_labels
 from levelhead.metrics import RiskCoverageCurve
 from levelhead.records import Predictions
@@ -48,6 +49,7 @@ class Judged:
     left_out: int
     on_fit_rows: bool
     sentence: str
+    collides: str  # what is said of ids that are known where the rows are not; else ""
 
 
 def evaluated(judged: Judged, seed: int) -> Evaluation:
@@ -67,7 +69,8 @@ def evaluated(judged: Judged, seed: int) -> Evaluation:
     if labels is not None and judged.by is not None:
         at = [labels[i] for i in picked.tolist()]
         slices = slice_results(policy, judged.by, at, decision, correct, method, max_error)
-    flagged = _flagged(judged)
+    flags = flagged(guard, judged.found)
+    counts = _counts(judged, flags, labels)
     return Evaluation(
         kind=guard.kind,
         model=judged.predictions.model,
@@ -96,9 +99,10 @@ def evaluated(judged: Judged, seed: int) -> Evaluation:
         alarm=_alarm(decision, correct, method, max_error),
         by=judged.by,
         slices=slices,
-        counts=_counts(judged, flagged, labels),
-        overstated=_overstated(judged, flagged),
-        notes=_notes(judged),
+        counts=counts,
+        overstated=_overstated(judged, flags),
+        notes=_notes(judged, counts),
+        warnings=warned(judged.collides, rows, guard.unit, guard.per_unit or policy is None),
     )
 
 
@@ -170,16 +174,7 @@ def _alarm(
     return ErrorCusum(max_error).run(1.0 - correct[known])
 
 
-def _flagged(judged: Judged) -> BoolArray:
-    rows, score = judged.found.rows, judged.found.score
-    margin = MARGIN if judged.guard.policy is None else judged.guard.policy.margin
-    flagged = np.zeros(score.size, dtype=np.bool_)
-    if rows.claim.any():
-        flagged[rows.claim] = overconfident(rows.stated[rows.claim], score[rows.claim], margin)
-    return flagged
-
-
-def _counts(judged: Judged, flagged: BoolArray, labels: list[str] | None) -> dict[str, int]:
+def _counts(judged: Judged, flags: BoolArray, labels: list[str] | None) -> dict[str, int]:
     rows, p, policy = judged.found.rows, judged.predictions, judged.guard.policy
     unseen = 0
     if policy is not None and policy.by is not None and policy.by == judged.by and labels:
@@ -188,7 +183,8 @@ def _counts(judged: Judged, flagged: BoolArray, labels: list[str] | None) -> dic
     return {
         "missing": int((np.isnan(rows.stated) & ~refused).sum()),
         "refusals": int(refused.sum()),
-        "overconfident": int(flagged.sum()),
+        "without_answer": int(rows.silent.sum()),
+        "overconfident": int(flags.sum()),
         "unseen_slices": unseen,
         "without_truth": int((np.isnan(p.label) & ~refused).sum()),
         "without_prompt": len(p) if p.prompt_id is None else p.n_without_prompt,
@@ -196,9 +192,9 @@ def _counts(judged: Judged, flagged: BoolArray, labels: list[str] | None) -> dic
     }
 
 
-def _overstated(judged: Judged, flagged: BoolArray) -> tuple[Overstated, ...]:
+def _overstated(judged: Judged, flags: BoolArray) -> tuple[Overstated, ...]:
     rows, score = judged.found.rows, judged.found.score
-    at = np.flatnonzero(flagged)
+    at = np.flatnonzero(flags)
     gap = rows.stated[at] - score[at]
     order = at[np.argsort(-gap, kind="stable")][:MAX_OVERSTATED]
     decision = judged.decision
@@ -214,38 +210,59 @@ def _overstated(judged: Judged, flagged: BoolArray) -> tuple[Overstated, ...]:
     )
 
 
-def _notes(judged: Judged) -> tuple[str, ...]:
-    guard, rows = judged.guard, judged.found.rows
-    notes: list[str] = []
-    if guard.threshold_rows:
-        notes.append(guard.threshold_rows)
+def _notes(judged: Judged, counts: Mapping[str, int]) -> tuple[str, ...]:
+    guard = judged.guard
+    notes = [guard.threshold_rows] if guard.threshold_rows else []
+    said = {
+        "without_truth": "without a known truth, which count for coverage only",
+        "refusals": "that refuse, which are never answered",
+        "without_answer": "without an answer, which are never answered",
+        "missing": "without a stated confidence",
+    }
+    notes += [
+        f"{plural(counts[name], 'row')} {what}" for name, what in said.items() if counts[name]
+    ]
     if guard.per_unit:
         notes.append(
             f"coverage and errors count one prompt of each {guard.unit}, drawn at random, as the "
             "threshold did: prompts of one are not independent"
         )
-    elif guard.unit is not None and rows.coarse and guard.policy is not None:
-        notes.append(dependence(rows, guard.unit))
     policy = guard.policy
     if judged.by is not None and policy is not None and policy.by != judged.by:
         over = "all prompts" if policy.by is None else f"each {policy.by}"
         notes.append(f"the promise is for {over}, not for each {judged.by}")
     if judged.predictions.weight is not None:
         notes.append("weights count for the quality of the confidences, not for the promise")
-    return (*notes, *guard.notes)
+    return tuple(notes)
 
 
 def _sentence(outcome: Outcome, verdict: str, method: str | None, max_error: float | None) -> str:
     if method is None or max_error is None:
         return "no threshold is set: nothing is promised and nothing is answered"
+    if outcome.n_judged == 0 and outcome.n_answered:
+        said = f"{outcome.n_answered:,} of {plural(outcome.n_prompts, 'prompt')} are answered"
+        return f"{said}, and the truth of none of these is known"
     if outcome.n_judged == 0:
-        return f"none of {outcome.n_prompts:,} prompts with a known truth is answered"
+        return f"none of {plural(outcome.n_prompts, 'prompt')} is answered"
+    known = outcome.n_judged == outcome.n_answered
+    whose = "the answers" if known else f"the {outcome.n_judged:,} answers with a known truth"
     found = (
-        f"{outcome.n_answered:,} of {outcome.n_prompts:,} prompts are answered "
-        f"({outcome.coverage:.1%}), and {outcome.error_rate:.1%} of the answers are wrong (95% interval "
-        f"{outcome.low:.1%} to {outcome.high:.1%})"
+        f"{outcome.n_answered:,} of {plural(outcome.n_prompts, 'prompt')} are answered "
+        f"({outcome.coverage:.1%}), and "
     )
-    limit = f"{max_error:.3g} errors per prompt" if method == "crc" else f"{max_error:.1%}"
+    if method == "crc":
+        low, high = outcome.interval_per_prompt
+        limit = f"{max_error:.3g} errors per prompt"
+        found += (
+            f"there are {outcome.errors_per_prompt:.3g} errors per prompt (95% interval {low:.3g} to "
+            f"{high:.3g}; {outcome.error_rate:.1%} of {whose} are wrong)"
+        )
+    else:
+        limit = f"{max_error:.1%}"
+        found += (
+            f"{outcome.error_rate:.1%} of {whose} are wrong (95% interval {outcome.low:.1%} to "
+            f"{outcome.high:.1%})"
+        )
     said = {
         "kept": f"within the promised {limit}",
         "within chance": f"above the promised {limit}, though no more than chance allows",

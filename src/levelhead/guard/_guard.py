@@ -8,15 +8,25 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from levelhead._arrays import FloatArray, IntArray
+from levelhead._arrays import BoolArray, FloatArray, IntArray
 from levelhead._sketch import Sketch
 from levelhead.calibrators.scaling import PlattScaling
 from levelhead.calibrators.stepwise import IsotonicCalibration
 from levelhead.errors import InvalidInputError
-from levelhead.guard._rows import Rows, Select, answers, one_of, rows_of
+from levelhead.guard._rows import (
+    Rows,
+    Select,
+    answers,
+    check_predictions,
+    one_of,
+    rows_of,
+    unanswered,
+)
+from levelhead.guard._seen import Seen, met_sentence, seen_of
 from levelhead.guard.drift import ScoreReference
-from levelhead.guard.features import features
+from levelhead.guard.features import OWN, features
 from levelhead.guard.policy import Policy
+from levelhead.guard.ranking import MARGIN, overconfident
 from levelhead.guard.verifier import Verifier
 from levelhead.records import KINDS, Kind, Predictions
 
@@ -29,7 +39,7 @@ CALIBRATORS: dict[str, type[PlattScaling] | type[IsotonicCalibration]] = {
 N_HISTOGRAM = 20
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Guard:
     """A second-pass judge of stated confidences, and what it may answer.
 
@@ -48,9 +58,13 @@ class Guard:
         shares: of the units in each of `splits.PARTS`.
         select: `top`: the best answer of each prompt is given; `each`: every row is decided by itself.
         per_unit: whether the threshold counted one prompt per unit only.
+        answers: whether the rows of the fit gave answers; a row without one is then never answered.
         fit_units: the units of the file that it was fitted on, all parts of it.
+        fit_rows: its rows by their content, which tells other units of the same names.
         threshold_units: the units that the threshold was set on, or None.
+        threshold_contents: the rows of these by their content, or None.
         threshold_rows: which rows that were, in a sentence; "" before.
+        warnings: what takes ground from under the promise, one sentence each.
         counts: units, prompts and rows with a known truth in each part of the fit.
         notes: what must be known about the fit, one sentence each.
     """
@@ -59,19 +73,60 @@ class Guard:
     model: str
     verifier: Verifier
     calibrator: PlattScaling | IsotonicCalibration
-    policy: Policy | None
+    policy: Policy | None = None
     reference: ScoreReference
-    histogram: tuple[int, ...]
+    histogram: tuple[int, ...] = ()
     unit: str | None
     seed: int
     shares: tuple[float, ...]
     select: Select
-    per_unit: bool
+    per_unit: bool = False
+    answers: bool
     fit_units: Sketch
-    threshold_units: Sketch | None
-    threshold_rows: str
+    fit_rows: Sketch
+    threshold_units: Sketch | None = None
+    threshold_contents: Sketch | None = None
+    threshold_rows: str = ""
+    warnings: tuple[str, ...] = ()
     counts: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        verifier = f"{self.verifier.model} on {len(self.verifier.names)} features"
+        found = "no threshold" if self.policy is None else repr(self.policy.promise)
+        return f"Guard({self.kind}s of {self.model!r}, {verifier}, {found})"
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """The columns of the user's own that it looks at, and that new files need."""
+        own = (name for name in self.verifier.names if name.startswith(OWN))
+        return tuple(name.removeprefix(OWN) for name in own)
+
+    def seen(self, rows: Rows, predictions: Predictions, fresh: bool = False) -> Seen:
+        """Which of the rows it has met; `fresh` declares that equal ids are other units."""
+        return seen_of(
+            rows,
+            predictions,
+            self.verifier.names,
+            units=(self.fit_units, self.threshold_units),
+            contents=(self.fit_rows, self.threshold_contents),
+            fresh=fresh,
+        )
+
+    def unanswered(self, predictions: Predictions) -> int:
+        """How many rows it never answers because their own answer is empty."""
+        return int(unanswered(predictions, self.answers).sum())
+
+    def met(self, predictions: Predictions) -> str:
+        """What it means that it has met these rows, in a sentence; "" where it has met none.
+
+        By the ids of the prompts: new files need no column that says what is never split.
+        """
+        named = self.unit in (None, *predictions.columns.column_names)
+        if not named:
+            return ""
+        rows = rows_of(predictions, self.unit, self.answers)
+        return met_sentence(self.seen(rows, predictions), rows, self.unit)
 
     def state(self) -> dict[str, Any]:
         """Everything as plain JSON values; floats stay exact."""
@@ -92,11 +147,13 @@ class Guard:
             },
             "reference": self.reference.state(),
             "histogram": list(self.histogram),
+            "answers": self.answers,
             "fit_units": self.fit_units.to_json(),
-            "threshold_units": None
-            if self.threshold_units is None
-            else self.threshold_units.to_json(),
+            "fit_rows": self.fit_rows.to_json(),
+            "threshold_units": _kept(self.threshold_units),
+            "threshold_contents": _kept(self.threshold_contents),
             "threshold_rows": self.threshold_rows,
+            "warnings": list(self.warnings),
             "counts": {part: dict(found) for part, found in self.counts.items()},
             "notes": list(self.notes),
         }
@@ -137,7 +194,6 @@ class Guard:
                 f"guard: expected a calibrator among {', '.join(CALIBRATORS)}, got "
                 f"{kept['method']!r}; fit it again"
             )
-        seen = state["threshold_units"]
         return cls(
             kind=state["kind"],
             model=str(state["model"]),
@@ -151,12 +207,24 @@ class Guard:
             shares=tuple(float(share) for share in state["shares"]),
             select=state["select"],
             per_unit=bool(state["per_unit"]),
+            answers=bool(state["answers"]),
             fit_units=Sketch.from_json(state["fit_units"]),
-            threshold_units=None if seen is None else Sketch.from_json(seen),
+            fit_rows=Sketch.from_json(state["fit_rows"]),
+            threshold_units=_restored(state["threshold_units"]),
+            threshold_contents=_restored(state["threshold_contents"]),
             threshold_rows=str(state["threshold_rows"]),
+            warnings=tuple(str(warning) for warning in state["warnings"]),
             counts=cast(dict[str, dict[str, int]], state["counts"]),
             notes=tuple(str(note) for note in state["notes"]),
         )
+
+
+def _kept(sketch: Sketch | None) -> dict[str, Any] | None:
+    return None if sketch is None else sketch.to_json()
+
+
+def _restored(state: object) -> Sketch | None:
+    return None if state is None else Sketch.from_json(state)
 
 
 def histogram(score: FloatArray) -> tuple[int, ...]:
@@ -180,18 +248,28 @@ def scored(guard: Guard, predictions: Predictions, rows: Rows | None = None) -> 
 
     Ranks follow the verifier, whose order the calibrator keeps and may only blunt.
     """
+    check_predictions(predictions)
     if predictions.kind != guard.kind:
         raise InvalidInputError(
             f"predictions: expected {guard.kind}s, which the guard was fitted on, got "
             f"{predictions.kind}s"
         )
-    rows = rows_of(predictions, None) if rows is None else rows
+    rows = rows_of(predictions, None, guard.answers) if rows is None else rows
     raw = guard.verifier.predict(features(predictions, guard.verifier.names).values)
     score = np.full(raw.size, np.nan)
     if rows.claim.any():
         score[rows.claim] = guard.calibrator.predict(raw[rows.claim])
     ranks, chosen = answers(rows, raw, predictions, guard.select, guard.seed)
     return Scored(rows, score, ranks, chosen)
+
+
+def flagged(guard: Guard, found: Scored) -> BoolArray:
+    """(N,) whether the stated confidence exceeds the verified one by more than the margin."""
+    margin = MARGIN if guard.policy is None else guard.policy.margin
+    flags, claim = np.zeros(found.score.size, dtype=np.bool_), found.rows.claim
+    if claim.any():
+        flags[claim] = overconfident(found.rows.stated[claim], found.score[claim], margin)
+    return flags
 
 
 def per_unit_of(picked: IntArray, found: Scored, seed: int) -> IntArray:

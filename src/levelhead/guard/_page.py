@@ -13,7 +13,7 @@ from levelhead.guard import charts
 from levelhead.guard.evaluation import Evaluation, Overstated, Quality, SliceResult
 from levelhead.guard.guard import Guard
 from levelhead.guard.verifier import Verifier
-from levelhead.guard.words import evidence_words
+from levelhead.guard.words import evidence_words, promise_words
 from levelhead.metrics import ReliabilityCurve, RiskCoverageCurve
 
 __all__ = ["Page", "page_of"]
@@ -157,7 +157,7 @@ def page_of(evaluation: Evaluation, guard: Guard) -> Page:
         symbol=symbol,
         role=role,
         lead=_sentence(e.sentence),
-        sentences=tuple(_sentence(s) for s in (e.promise, e.rows) if s),
+        sentences=tuple(_sentence(s) for s in (promise_words(e.promise, e.changed), e.rows) if s),
         alarms=_alarms(e),
         figures=_figures(e),
         risk=Markup(_risk(e)),
@@ -175,7 +175,7 @@ def page_of(evaluation: Evaluation, guard: Guard) -> Page:
         answers=tuple(_answer(row, e.kind) for row in e.overstated),
         answers_text=f"{e.counts.get('overconfident', 0):,} of {e.n_rows:,} rows state more than was "
         "verified by more than the margin; these are the worst.",
-        notes=e.notes,
+        notes=(*e.warnings, *e.notes),
         method=_method(e, guard),
     )
 
@@ -207,10 +207,13 @@ def _figures(e: Evaluation) -> tuple[Figure, ...]:
         limit = Figure("promised", f"≤ {percent(e.max_error)}", "wrong per prompt, on average")
     elif e.delta is not None:
         limit = dataclasses.replace(limit, note=f"{limit.note}, {percent(1 - e.delta)} sure")
-    interval = f"95% interval {percent(o.low)} to {percent(o.high)}" if o.n_judged else ""
+    rate, low, high = o.error_rate, o.low, o.high
+    if e.method == "crc":
+        rate, (low, high) = o.errors_per_prompt, o.interval_per_prompt
+    interval = f"95% interval {percent(low)} to {percent(high)}" if o.n_judged else ""
     return (
         limit,
-        Figure("measured", percent(o.error_rate), interval),
+        Figure("measured", percent(rate if o.n_judged else None), interval),
         Figure("answered", percent(o.coverage), f"{o.n_answered:,} of {o.n_prompts:,} prompts"),
         Figure("escalated", f"{o.n_escalated:,}"),
         Figure("abstained", f"{o.n_abstained:,}"),
@@ -417,6 +420,7 @@ def _guard_terms(guard: Guard) -> Sequence[tuple[str, str]]:
         ("calibrator", guard.calibrator.method),
         ("fitted on", f"{guard.model}, split by hash with seed {guard.seed}: prompts {parts}"),
         *((("threshold set on", guard.threshold_rows),) if guard.threshold_rows else ()),
+        *((("in the fit", "; ".join(guard.notes)),) if guard.notes else ()),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from levelhead._arrays import ArrayLike, BoolArray, vector
 from levelhead.errors import InvalidInputError
 
-__all__ = ["Cell", "Threshold"]
+__all__ = ["Cell", "Threshold", "certainty"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +73,11 @@ class Threshold:
     @property
     def promise(self) -> str:
         """What holds for new rows, and on which condition."""
-        like = f"as long as new prompts are like these {self.n}"
+        like = f"as long as new prompts are like these {self.n:,}"
         if self.value is None:
             return (
-                f"Nothing is answered, so no answer is wrong: no threshold passed on {self.n} rows"
+                f"Nothing is answered, so no answer is wrong: no threshold passed on {self.n:,} "
+                "prompts"
             )
         if self.method == "crc":
             return (
@@ -85,8 +86,8 @@ class Threshold:
                 "this says nothing about the share of errors among the answered"
             )
         return (
-            f"P(more than {_percent(self.max_error)} of the answered are wrong) <= "
-            f"{_percent(self.delta or 0.0)}, {like}"
+            f"At most {_percent(self.max_error)} of the answered are wrong, with "
+            f"{certainty(self.delta or 0.0)} certainty, {like}"
         )
 
     @property
@@ -95,12 +96,13 @@ class Threshold:
         if self.value is None:
             return self._nothing()
         what = (
-            f"{_percent(self.n_errors / self.n_answered)} of them wrong ({self.n_errors:.0f})"
+            f"{_percent(self.n_errors / self.n_answered)} of them wrong ({self.n_errors:,.0f})"
             if self.method == "ltt" and self.n_answered
             else f"with a total loss of {self.n_errors:g}"
         )
         return (
-            f"Answers at a score of at least {self.value:g}: {self.n_answered} of {self.n} rows "
+            f"Answers at a score of at least {self.value:g}: {self.n_answered:,} of {self.n:,} "
+            "prompts "
             f"({_percent(self.coverage)}), {what}"
         )
 
@@ -108,17 +110,17 @@ class Threshold:
         if self.method == "crc":
             return (
                 f"Answers nothing: even the strictest threshold may lose more than "
-                f"{self.max_error:g} per row on average (a bound of {self.bound:g} / (n + 1) "
+                f"{self.max_error:g} per prompt on average (a bound of {self.bound:g} / (n + 1) "
                 f"alone is {self.bound / (self.n + 1):.3g})"
             )
         if not self.path:
             return (
-                f"Answers nothing: no threshold has {self.n_min} rows above it, and fewer prove "
-                "nothing; use more rows"
+                f"Answers nothing: no threshold has {self.n_min:,} prompts above it, and fewer "
+                "prove nothing; use more prompts"
             )
         first = self.path[0]
         return (
-            f"Answers nothing: {first.errors:.0f} of the {first.answered} rows with a score of at "
+            f"Answers nothing: {first.errors:,.0f} of the {first.answered:,} prompts with a score of at "
             f"least {first.value:g} are wrong, which does not show an error rate of at most "
             f"{_percent(self.max_error)} (p = {first.p_value:.2g})"
         )
@@ -172,6 +174,19 @@ def _is_number(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def certainty(delta: float) -> str:
+    """1 - delta in percent, with the decimals that tell it from 100%.
+
+    Example:
+        >>> certainty(0.05), certainty(0.1), certainty(0.0001), certainty(0.05 / 3)
+        ('95%', '90%', '99.99%', '98.3%')
+    """
+    failing = 100.0 * delta
+    decimals = max(0, 1 - math.floor(math.log10(failing))) if failing > 0.0 else 0
+    text = f"{100.0 - failing:.{decimals}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + "%"
 
 
 def _percent(share: float) -> str:

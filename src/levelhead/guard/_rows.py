@@ -15,10 +15,12 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as arrow_compute
 
 from levelhead._arrays import BoolArray, FloatArray, IntArray
 from levelhead._sketch import Sketch
 from levelhead.errors import InvalidInputError
+from levelhead.guard.evidence import NAMES, Evidence
 from levelhead.guard.features import claim_correct
 from levelhead.guard.ranking import rank_within
 from levelhead.guard.splits import hashed, split
@@ -26,16 +28,17 @@ from levelhead.records import STATUSES, Predictions, as_ids
 
 Select = Literal["top", "each"]
 
+pc: Any = arrow_compute  # its functions are made at run time, where no type checker sees them
+
 REFUSAL = STATUSES.index("refusal")
-PLACES = ("location",)
-"""Columns that say where a row was read, not what it says."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
     """What the guard needs to know of each row besides its features.
 
-    `claim` is where there is something to judge: no refusal and, for an event, a stated side.
+    `claim` is where there is something to judge: no refusal, an answer that is not empty where
+    answers are given at all, and for an event a stated side.
     """
 
     unit: IntArray  # (N,) codes into units
@@ -46,6 +49,7 @@ class Rows:
     stated: FloatArray  # (N,) confidence in the claim; NaN where none was stated
     correct: FloatArray  # (N,) whether the claim was right; NaN where unknown
     claim: BoolArray
+    silent: BoolArray  # whether an answer was expected and is null or blank
 
     @property
     def coarse(self) -> bool:
@@ -53,8 +57,12 @@ class Rows:
         return len(self.units) < len(self.prompts)
 
 
-def rows_of(predictions: Predictions, unit: str | None) -> Rows:
-    """The rows of a block; `unit` names a column, None stands for the prompt."""
+def rows_of(predictions: Predictions, unit: str | None, answers: bool = False) -> Rows:
+    """The rows of a block; `unit` names a column, None stands for the prompt.
+
+    `answers` says that the rows of the fit gave answers: else none is missed where no row has one.
+    """
+    check_predictions(predictions)
     keys = prompt_keys(predictions)
     prompt, prompts = _encoded(keys)
     if unit is None:
@@ -71,12 +79,46 @@ def rows_of(predictions: Predictions, unit: str | None) -> Rows:
         codes, units = _encoded([key if value is None else value for value, key in pairs])
         _one_unit_each(prompt, prompts, codes, units, unit)
     stated, correct = claim_correct(predictions)
-    claim = predictions.status != REFUSAL
+    silent = unanswered(predictions, answers)
+    correct = np.where(silent, np.nan, correct)
+    claim = (predictions.status != REFUSAL) & ~silent
     if predictions.kind == "event":
         claim &= ~np.isnan(stated)
     ids = predictions.prompt_id
     named = ids is not None and not ids.null_count
-    return Rows(codes, units, prompt, prompts, named, stated, correct, claim)
+    return Rows(codes, units, prompt, prompts, named, stated, correct, claim, silent)
+
+
+def check_predictions(predictions: object) -> None:
+    """Refuse what is no `Predictions`, such as an array, in one sentence."""
+    if not isinstance(predictions, Predictions):
+        raise InvalidInputError(
+            f"predictions: expected Predictions, got {type(predictions).__name__}; make some with "
+            "Predictions.from_arrays(kind, confidence, correct), or read them with readers.load"
+        )
+
+
+def unanswered(predictions: Predictions, expected: bool) -> BoolArray:
+    """(N,) where the answer is null or blank, though other rows or those of the fit have one."""
+    blank = _blank(predictions)
+    if blank is None or (blank.all() and not expected):
+        return np.zeros(len(predictions), np.bool_)
+    return blank & (predictions.status != REFUSAL)
+
+
+def gives_answers(predictions: Predictions) -> bool:
+    """Whether some row has an answer, so that rows without one lack it."""
+    blank = _blank(predictions)
+    return blank is not None and not blank.all()
+
+
+def _blank(predictions: Predictions) -> BoolArray | None:
+    """(N,) whether the answer is null or nothing but spaces; None where rows of this kind have none."""
+    evidence = Evidence(predictions)
+    if predictions.kind == "event" or not evidence.has("answer"):
+        return None
+    trimmed = pc.utf8_trim_whitespace(evidence.answers)
+    return np.asarray(pc.fill_null(pc.equal(trimmed, ""), True), dtype=np.bool_)
 
 
 def prompt_keys(predictions: Predictions) -> list[str]:
@@ -101,7 +143,8 @@ def contents(predictions: Predictions, *, label: bool) -> list[str]:
     columns: list[list[Any]] = [predictions.confidence.tolist(), predictions.status.tolist()]
     if label:
         columns.append(predictions.label.tolist())
-    for name in sorted(set(predictions.columns.column_names) - set(PLACES)):
+    # What is read for another reason, such as slices, is no content: it would make every row a new one.
+    for name in sorted(set(predictions.columns.column_names) & set(NAMES)):
         columns.append(predictions.columns[name].to_pylist())
     seen: Counter[str] = Counter()
     keys: list[str] = []

@@ -24,6 +24,11 @@ MIN_PROMPTS = 20
 """Fewer prompts than this in the first or second part fit nothing that could be relied on."""
 
 
+def plural(n: int, word: str) -> str:
+    """A number with its word: `1 row`, `1,500 rows`."""
+    return f"{n:,} {word}" + ("" if n == 1 else "s")
+
+
 def distinct(codes: IntArray) -> int:
     """How many different codes there are."""
     return int(np.unique(codes).size)
@@ -88,6 +93,8 @@ def thresholds(
     n_min: int | Literal["tenth"] | None,
 ) -> dict[str, Threshold]:
     """One threshold, or one per slice."""
+    if slices is not None and method == "crc":
+        raise InvalidInputError("by: expected no slices with method 'crc', got some; use 'ltt'")
     if method == "crc":
         return {"": conformal_threshold(score, error, max_loss=max_error)}
     if slices is None:
@@ -108,16 +115,23 @@ def fit_notes(rows: Rows, usable: BoolArray) -> list[str]:
     notes: list[str] = []
     unlabeled = int((rows.claim & np.isnan(rows.correct)).sum())
     if unlabeled:
-        notes.append(f"{unlabeled:,} rows without a known truth were left out")
-    silent = int((~rows.claim).sum())
+        notes.append(f"{plural(unlabeled, 'row')} without a known truth left out")
+    silent = int((~rows.claim & ~rows.silent).sum())
     if silent:
         notes.append(
-            f"{silent:,} rows claim nothing (refusals, or events without a probability) and were left "
-            "out"
+            f"{plural(silent, 'row')} that claim nothing left out (refusals, or events without a "
+            "probability)"
+        )
+    if rows.silent.any():
+        notes.append(
+            f"{plural(int(rows.silent.sum()), 'row')} without an answer left out: the guard never "
+            "answers these"
         )
     unstated = int((usable & np.isnan(rows.stated)).sum())
     if unstated:
-        notes.append(f"{unstated:,} rows state no confidence, which is evidence too")
+        notes.append(
+            f"{plural(unstated, 'row')} without a stated confidence, which is evidence too"
+        )
     if not rows.named:
         notes.append(
             "some rows name no prompt: each is a prompt of its own, known by its content, so that "
@@ -126,44 +140,17 @@ def fit_notes(rows: Rows, usable: BoolArray) -> list[str]:
     return notes
 
 
+def warned(collides: str, rows: Rows, unit: str | None, per_unit: bool) -> tuple[str, ...]:
+    """What takes ground from under a promise on these rows."""
+    dependent = unit is not None and rows.coarse and not per_unit
+    return tuple(filter(None, (collides, dependence(rows, unit or "") if dependent else "")))
+
+
 def dependence(rows: Rows, unit: str) -> str:
     """What a unit that holds several prompts means for a test that counts prompts."""
     each = len(rows.prompts) / len(rows.units)
     return (
         f"a {unit} holds {each:.3g} prompts on average and all of them were counted as independent of "
         "one another: if those of one are right or wrong together, the promise fails more often than "
-        f"stated (per_unit takes one prompt of each {unit})"
-    )
-
-
-def threshold_sentence(
-    rows: Rows, picked: IntArray, seen: BoolArray, unit: str | None, per_unit: bool
-) -> str:
-    """Which rows a threshold was set on."""
-    what = unit or "prompt"
-    n = f"{picked.size:,} prompts" + (f", one of each {unit}," if per_unit and unit else "")
-    known = distinct(rows.unit[seen])
-    if not known:
-        return f"the threshold was set on {n} that the fit had not seen (all of the file)"
-    if known == len(rows.units):
-        return f"the threshold was set on {n} of the threshold part of the file of the fit"
-    return (
-        f"the threshold was set on {n}: {known:,} of {len(rows.units):,} {what}s were in the file of "
-        "the fit and count only where they are in its threshold part"
-    )
-
-
-def evaluated_sentence(
-    n_prompts: int, left_out: int, fitted: bool, insisted: bool, unit: str | None
-) -> str:
-    """Which rows were judged, and whether that is fair."""
-    what = unit or "prompt"
-    if insisted:
-        return f"Judged on {n_prompts:,} prompts, of which the guard has seen some: this is no fair test"
-    if not left_out:
-        return f"Judged on {n_prompts:,} prompts that the guard had not seen"
-    where = "the test part of the file of the fit" if fitted else "those that it had not seen"
-    return (
-        f"Judged on {n_prompts:,} prompts, {where}; {left_out:,} rows were left out because the guard "
-        f"learned from their {what}, or was given it to learn from"
+        f"stated (per_unit=True, or --per-unit, takes one prompt of each {unit})"
     )

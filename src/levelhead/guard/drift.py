@@ -43,6 +43,8 @@ TIE = 1e-9
 FINE, STATES, LONGEST = 16, 4000, 1e9
 """Of the chain that sets the limit: units in an error's step, most states, longest run length."""
 
+DOUBTFUL = 0.05
+"""Up to this p-value no change is denied."""
 SMALL, LARGE = 0.1, 0.25
 """The usual reading of a PSI, which knows nothing of sample sizes."""
 
@@ -227,7 +229,7 @@ class ScoreReference:
         null = _null(old + new, values.size, n_draws, seed)
         p = (1 + int(np.count_nonzero(null >= observed - TIE))) / (n_draws + 1)
         by_chance, alarm = float(null.mean()), p <= level
-        sentence = _drift_sentence(observed, by_chance, p, alarm, values.size, self.n)
+        sentence = _drift_sentence(observed, by_chance, p, level, values.size, self.n)
         return DriftCheck(
             observed, by_chance, p, alarm, float(level), values.size, self.n, sentence
         )
@@ -391,9 +393,9 @@ class ErrorCusum:
     def _sentence(self, alarm_at: int | None, statistic: FloatArray) -> str:
         rate = f"{100.0 * self.max_error:.3g}%"
         if alarm_at is None:
-            return f"No alarm after {statistic.size} answers: the errors do not show a rate above {rate}"
+            return f"No alarm after {statistic.size:,} answers: no sign of a rate above {rate}"
         return (
-            f"Alarm at answer {alarm_at + 1}: more than {rate} of the answers are now wrong, so the "
+            f"Alarm at answer {alarm_at + 1:,}: more than {rate} of the answers are now wrong, so the "
             f"promise no longer holds (by chance this happens once in {self.false_alarm_after:g} "
             "answers or less often); set the threshold again"
         )
@@ -478,19 +480,20 @@ def _run_length(fall: int, rise: int, limit: int, rate: float) -> float:
 
 
 def _drift_sentence(
-    observed: float, by_chance: float, p: float, alarm: bool, n: int, n_reference: int
+    observed: float, by_chance: float, p: float, level: float, n: int, n_reference: int
 ) -> str:
-    size = "small" if observed < SMALL else "moderate" if observed < LARGE else "large"
     numbers = (
-        f"PSI {observed:.3g}, where {by_chance:.3g} is usual by chance for {n} new and "
-        f"{n_reference} old rows (p = {p:.2g})"
+        f"PSI {observed:.3g}, where {by_chance:.3g} is usual by chance for {n:,} new and "
+        f"{n_reference:,} old prompts (p = {p:.2g}; the alarm is at p <= {level:g})"
     )
-    if alarm:
+    if p <= level:
+        size = "small" if observed < SMALL else "moderate" if observed < LARGE else "large"
         return (
             f"The scores have changed: {numbers}; a {size} shift, so check the promised error rate "
             "on new labels"
         )
-    return f"No sign that the scores have changed: {numbers}"
+    said = "The scores may" if p <= DOUBTFUL else "No sign that the scores"
+    return f"{said} have changed: {numbers}"
 
 
 def _is_count(value: object) -> bool:

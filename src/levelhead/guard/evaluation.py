@@ -122,6 +122,21 @@ class Outcome:
         """Share of wrong ones among the answered whose truth is known; NaN where there are none."""
         return self.n_errors / self.n_judged if self.n_judged else float("nan")
 
+    @property
+    def n_per_prompt(self) -> int:
+        """Prompts whose errors are known: those that were not answered have none."""
+        return self.n_prompts - self.n_answered + self.n_judged
+
+    @property
+    def errors_per_prompt(self) -> float:
+        """Wrong answers per prompt, answered or not, which `crc` promises; NaN where none is known."""
+        return self.n_errors / self.n_per_prompt if self.n_per_prompt else float("nan")
+
+    @property
+    def interval_per_prompt(self) -> tuple[float, float]:
+        """The exact 95% interval of `errors_per_prompt`."""
+        return error_interval(self.n_errors, self.n_per_prompt)
+
 
 @dataclasses.dataclass(frozen=True)
 class SliceResult:
@@ -198,10 +213,12 @@ class Evaluation:
             without a promise on them.
         by: the column of the slices, or None.
         slices: one entry per slice that occurs or has a threshold.
-        counts: `missing` confidences, `refusals`, `overconfident` rows, rows of `unseen_slices`,
-            rows `without_truth`, rows `without_prompt`, and `left_out` rows that the guard had seen.
+        counts: `missing` confidences, `refusals`, rows `without_answer` where one was expected,
+            `overconfident` rows, rows of `unseen_slices`, rows `without_truth`, rows `without_prompt`,
+            and `left_out` rows that the guard had seen.
         overstated: the rows that state most above what was verified.
         notes: what must be known about these rows, one sentence each.
+        warnings: what takes ground from under the result, one sentence each.
     """
 
     kind: Kind
@@ -234,6 +251,18 @@ class Evaluation:
     counts: Mapping[str, int]
     overstated: tuple[Overstated, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        o = self.outcome
+        found = f"{o.n_answered:,} of {o.n_prompts:,} prompts answered, {o.n_errors:,} wrong"
+        return f"Evaluation({self.kind}s of {self.model!r}, {found}, verdict {self.verdict!r})"
+
+    @property
+    def changed(self) -> bool:
+        """Whether an alarm says that the promise need not hold here."""
+        drifted = self.drift is not None and self.drift.alarm
+        return drifted or (self.alarm is not None and self.alarm.alarm_at is not None)
 
 
 def error_interval(n_errors: int, n: int, level: float = LEVEL) -> tuple[float, float]:
@@ -318,8 +347,7 @@ def verdict_of(outcome: Outcome, method: str | None, max_error: float | None) ->
         return VERDICTS[3]
     rate, low = outcome.error_rate, outcome.low
     if method == "crc":
-        n = outcome.n_prompts - outcome.n_answered + outcome.n_judged
-        rate, low = outcome.n_errors / n, error_interval(outcome.n_errors, n)[0]
+        rate, low = outcome.errors_per_prompt, outcome.interval_per_prompt[0]
     return VERDICTS[0] if rate <= max_error else VERDICTS[1] if low <= max_error else VERDICTS[2]
 
 

@@ -2,7 +2,8 @@
 
 `COLUMNS` lists the columns and their usual synonyms; the first that a file has counts. Lists may
 have any length. A row without a value has no evidence, which is NaN and never a number. A null or
-NaN inside a list makes the evidence of that row unknown, as a sum with an unknown term is.
+NaN inside a list makes the evidence of that row unknown, as a sum with an unknown term is. Text is
+read as the number, or as the JSON list, that it spells.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow.compute as arrow_compute
 from levelhead._arrays import FloatArray, IntArray
 from levelhead.errors import InvalidInputError
 from levelhead.guard._samples import Samples
+from levelhead.guard._spelled import is_text, spelled_lists, spelled_numbers
 from levelhead.guard.cues import Cues, count_cues
 from levelhead.readers import answer_key
 from levelhead.records import Predictions, as_strings
@@ -247,9 +249,9 @@ class Evidence:
 
     @cached_property
     def judges(self) -> Lists:
-        """Scores of the judges, in any unit that is the same for all rows."""
+        """Scores of the judges, in any unit that is the same for all rows; a number is of one judge."""
         most = np.finfo(float).max
-        found = self._lists("judge_scores", -most, most, "finite numbers")
+        found = self._lists("judge_scores", -most, most, "finite numbers", one=True)
         return self._none() if found is None else found
 
     @cached_property
@@ -284,9 +286,12 @@ class Evidence:
         column = self._column(name)
         if column is None:
             return np.full(len(self), np.nan)
-        if not (_is_number(column.type) or pa.types.is_boolean(column.type)):
+        if is_text(column.type):
+            values = spelled_numbers(column, str(self._name(name)), "numbers in [0, 1]")
+        elif _is_number(column.type) or pa.types.is_boolean(column.type):
+            values = _floats(column)
+        else:
             raise self._wrong_type(name, "numbers in [0, 1]", column.type)
-        values = _floats(column)
         bad = (values < 0.0) | (values > 1.0)
         if bad.any():
             i = int(bad.argmax())
@@ -328,13 +333,26 @@ class Evidence:
             "leave the column out"
         )
 
-    def _lists(self, name: str, low: float, high: float, what: str) -> Lists | None:
-        """The lists of a column whose numbers must lie in [low, high], or None without the column."""
+    def _lists(
+        self, name: str, low: float, high: float, what: str, *, one: bool = False
+    ) -> Lists | None:
+        """The lists of a column whose numbers must lie in [low, high], or None without the column.
+
+        With `one`, plain numbers are lists of one.
+        """
         column = self._column(name)
         if column is None:
             return None
+        if is_text(column.type):
+            column = spelled_lists(column, str(self._name(name)), what)
         if pa.types.is_null(column.type):
             return self._none()
+        if one and _is_number(column.type):
+            values = _floats(column)
+            there = ~np.isnan(values)
+            lists = Lists(values[there], there.astype(np.int64))
+            self._check(name, lists, low, high, what)
+            return lists
         if not (_is_list(column.type) and _is_number(column.type.value_type)):
             raise self._wrong_type(name, f"lists of {what}", column.type)
         lists = _flattened(column)
@@ -355,6 +373,8 @@ class Evidence:
         """Gaps from the two most likely tokens at each place; a second that is not given has p = 0."""
         what = "log-probabilities (at most 0)" if logs else "probabilities in [0, 1]"
         column = self._column(name)
+        if is_text(column.type):
+            column = spelled_lists(column, str(self._name(name)), f"[first, second] {what}")
         if pa.types.is_null(column.type):
             return self._none()
         kind = column.type

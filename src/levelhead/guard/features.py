@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as arrow_compute
 
 from levelhead._arrays import FloatArray
 from levelhead.errors import InvalidInputError, unknown_name
 from levelhead.guard._samples import others_mean, within_mean, within_sd
+from levelhead.guard._spelled import is_text, spelled_numbers
 from levelhead.guard.cues import word_counts
 from levelhead.guard.evidence import INSTEAD, Evidence
 from levelhead.records import STATUSES, Predictions
@@ -28,6 +30,9 @@ __all__ = ["TABLE", "Feature", "Features", "claim_correct", "features"]
 pc: Any = arrow_compute  # its functions are made at run time, where no type checker sees them
 
 _REFUSAL = STATUSES.index("refusal")
+
+OWN = "column "
+"""Before the name of a numeric column of the user's own, which makes it a feature."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Features:
     """Features of some predictions.
 
     Attributes:
-        names: (F,) names, keys of `TABLE`.
+        names: (F,) names, keys of `TABLE`, or `column NAME` for a column of the user's own.
         values: (N, F) float64; NaN where a row has no evidence, finite elsewhere.
         empty: features for which the columns are there and no row has a value; among `names` only
             where they were asked for.
@@ -68,13 +73,17 @@ class Features:
     empty: tuple[str, ...] = ()
 
 
-def features(predictions: Predictions, names: Iterable[str] | None = None) -> Features:
+def features(
+    predictions: Predictions, names: Iterable[str] | None = None, own: Iterable[str] = ()
+) -> Features:
     """Compute the features of predictions in the claim reading.
 
     Args:
         predictions: records of one model; their labels are never looked at.
         names: which features, in which order; None computes every one that the records carry
-            evidence for, which leaves out those without a value in any row.
+            evidence for, which leaves out those without a value in any row. `column NAME` is the
+            column of that name.
+        own: more columns of numbers, in any unit, each of which is a feature `column NAME`.
 
     Returns:
         The features, row by row. Constant ones are left to whoever fits on them.
@@ -101,13 +110,16 @@ def features(predictions: Predictions, names: Iterable[str] | None = None) -> Fe
         asked = tuple(n for n, f in TABLE.items() if all(map(evidence.has, f.needs)))
     else:
         asked = _asked(names, evidence)
+    added = tuple(OWN + name for name in own)
+    asked += _asked((name for name in dict.fromkeys(added) if name not in asked), evidence)
     columns: dict[str, FloatArray] = {}
     empty: list[str] = []
     for name in asked:
-        values = TABLE[name].function(evidence)
+        ours = not name.startswith(OWN)
+        values = TABLE[name].function(evidence) if ours else _own(predictions, name)
         if np.isnan(values).all():
             empty.append(name)
-            if names is None:
+            if names is None and ours:
                 continue
         columns[name] = values
     stacked = np.column_stack(list(columns.values())) if columns else np.empty((len(evidence), 0))
@@ -146,13 +158,64 @@ def claim_correct(predictions: Predictions) -> tuple[FloatArray, FloatArray]:
     return evidence.stated.copy(), correct
 
 
+def of_one_row(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of those features that depend on nothing but their own row."""
+    alone = (n for n in names if n.startswith(OWN) or "prompt_id" not in TABLE[n].needs)
+    return tuple(alone)
+
+
+def numbers_of(column: Any) -> FloatArray | None:
+    """(N,) the numbers of an Arrow column, or that its texts spell, NaN where there is none.
+
+    None where it holds anything else: names, lists, dates.
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+    if pa.types.is_temporal(column.type):
+        return None
+    try:
+        if is_text(column.type):
+            return spelled_numbers(column, "text", "a number")
+        numbers = pc.cast(column, "float64", safe=False)
+    except (InvalidInputError, pa.ArrowException):  # no numbers
+        return None
+    return np.asarray(numbers.to_numpy(), dtype=np.float64)
+
+
+def _own(predictions: Predictions, name: str) -> FloatArray:
+    """(N,) the numbers of a column of the user's own; NaN where it has none."""
+    column = name.removeprefix(OWN)
+    values = predictions.columns[column]
+    found = numbers_of(values)
+    if found is None:
+        raise InvalidInputError(
+            f"{column}: expected a column of numbers as evidence, got one of type {values.type}; "
+            "convert it, or leave it out"
+        )
+    if np.isinf(found).any():
+        i = int(np.isinf(found).argmax())
+        raise InvalidInputError(
+            f"{column}: expected finite numbers as evidence, got {found[i]} in row {i + 1}; correct it"
+        )
+    return found
+
+
 def _asked(names: Iterable[str], evidence: Evidence) -> tuple[str, ...]:
     asked = tuple(names)
+    there = evidence.predictions.columns.column_names
     for i, name in enumerate(asked):
-        if name not in TABLE:
-            raise unknown_name("feature", name, TABLE)
         if name in asked[:i]:
             raise InvalidInputError(f"names: expected each feature once, got {name!r} again")
+        if name.startswith(OWN):
+            if name.removeprefix(OWN) not in there:
+                raise InvalidInputError(
+                    f"evidence: expected a column {name.removeprefix(OWN)}, got "
+                    f"{', '.join(there) or 'no columns besides confidences'}; add it, or fit without it"
+                )
+            continue
+        if name not in TABLE:
+            raise unknown_name("feature", name, TABLE)
         for need in TABLE[name].needs:
             if not evidence.has(need):
                 raise InvalidInputError(f"{name}: {_lacking(need, evidence)}")

@@ -8,38 +8,51 @@ on one, its calibrator on the next, the threshold is set on the third and the la
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 
-from levelhead._sealed import read_sealed, write_sealed
 from levelhead._sketch import Sketch
 from levelhead.calibrators.scaling import PlattScaling
 from levelhead.calibrators.stepwise import IsotonicCalibration
-from levelhead.errors import InvalidInputError, RecordError, unknown_name
+from levelhead.errors import InvalidInputError, unknown_name
 from levelhead.guard._evaluate import Judged, evaluated
-from levelhead.guard._guard import Guard, histogram, own_reading, per_unit_of, scored
-from levelhead.guard._rows import Select, parts_of, rows_of, seen_units
+from levelhead.guard._files import load, save
+from levelhead.guard._guard import (
+    Guard,
+    flagged,
+    histogram,
+    own_reading,
+    per_unit_of,
+    scored,
+)
+from levelhead.guard._rows import (
+    REFUSAL,
+    Select,
+    check_predictions,
+    gives_answers,
+    parts_of,
+    rows_of,
+)
+from levelhead.guard._seen import collision, evaluated_sentence, row_keys, threshold_sentence
 from levelhead.guard._steps import (
     check_part,
     column,
     counted,
     decisions,
     distinct,
-    evaluated_sentence,
     fit_notes,
     per_prompt,
-    threshold_sentence,
     thresholds,
+    warned,
 )
 from levelhead.guard.drift import ScoreReference
 from levelhead.guard.evaluation import Evaluation
 from levelhead.guard.features import features as features_of
 from levelhead.guard.policy import ABSTAIN, Policy, decision_names
-from levelhead.guard.ranking import MARGIN, overconfident, shown_confidence
+from levelhead.guard.ranking import MARGIN, shown_confidence
 from levelhead.guard.splits import PARTS, SHARES
 from levelhead.guard.verifier import Model, fit_verifier
 from levelhead.records import PROVENANCES, Predictions
@@ -55,9 +68,6 @@ __all__ = [
     "save",
     "set_threshold",
 ]
-
-SCHEMA_VERSION = "1"
-KIND = "guard"
 
 ISOTONIC_PROMPTS = 1000
 """From so many calibration prompts on, the calibrator may have any monotone shape."""
@@ -75,6 +85,7 @@ def fit_guard(
     *,
     unit: str | None = None,
     features: Sequence[str] | None = None,
+    evidence: Sequence[str] = (),
     model: Model = "logistic",
     select: Select = "top",
     seed: int = 0,
@@ -89,6 +100,7 @@ def fit_guard(
         predictions: answers or events of one model, with labels.
         unit: column whose values are never split, such as a gene or a document; None: the prompt.
         features: names in `features.TABLE`; None takes what the records carry evidence for.
+        evidence: columns of numbers of your own, each a feature besides; new files need them too.
         model: `logistic` or `boosting`, see `verifier.fit_verifier`.
         select: `top`: of several answers to a prompt the best-ranked is the one that is given;
             `each`: every row is decided by itself.
@@ -102,9 +114,9 @@ def fit_guard(
         InvalidInputError: an unknown column, feature or option, a prompt in two units, or too few
             prompts, or only right or only wrong claims, in a part.
 
-    Edge cases: a missing confidence is evidence and stays in; refusals, rows without a truth, and
-        events without a probability are left out. A row without a prompt id is a prompt of its own,
-        known by its content.
+    Edge cases: a missing confidence is evidence and stays in; refusals, rows without a truth, events
+        without a probability, and rows whose answer is empty where others have one are left out. A
+        row without a prompt id is a prompt of its own, known by its content.
     Properties: independent of the row order, to rounding.
     Reference: platt scaling: Platt 1999.
 
@@ -124,7 +136,7 @@ def fit_guard(
     given = tuple(float(share) for share in shares)
     parts = parts_of(rows, seed, given)
     usable = rows.claim & ~np.isnan(rows.correct)
-    found = features_of(predictions, features)
+    found = features_of(predictions, features, evidence)
     masks = [usable & (parts == part) for part in range(len(PARTS))]
     for part in (TRAIN, CALIBRATE):
         check_part(rows, masks[part], PARTS[part])
@@ -151,17 +163,14 @@ def fit_guard(
         model=predictions.model,
         verifier=verifier,
         calibrator=calibrator,
-        policy=None,
         reference=ScoreReference.of([0.5]),
-        histogram=(),
         unit=unit,
         seed=int(seed),
         shares=given,
         select=select,
-        per_unit=False,
+        answers=gives_answers(predictions),
         fit_units=Sketch.of(rows.units, SKETCH_SIZE),
-        threshold_units=None,
-        threshold_rows="",
+        fit_rows=Sketch.of(row_keys(predictions, found.names, found.values)),
         counts={name: counted(rows, masks[i]) for i, name in enumerate(PARTS)},
         notes=(*fit_notes(rows, usable), *verifier.notes),
     )
@@ -182,6 +191,7 @@ def set_threshold(
     escalate_above: float | None = None,
     margin: float = MARGIN,
     per_unit: bool | None = None,
+    fresh: bool = False,
 ) -> Guard:
     """Decide what the guard answers, so that the error rate among the answered keeps a promise.
 
@@ -205,6 +215,8 @@ def set_threshold(
             of a new unit. The test needs prompts that are independent of one another, and those of
             one gene or document are often right or wrong together. None: where a unit holds several
             prompts. False uses all of them, and the promise can fail far more often than stated.
+        fresh: declares that the ids of these rows number other prompts (or units) than those of the
+            fit, so that equal ids mean nothing. Refused where the rows are those of the fit.
 
     Returns:
         The guard with a policy. Where nothing may be answered, it abstains always and says why.
@@ -212,8 +224,9 @@ def set_threshold(
     Raises:
         InvalidInputError: no rows are left, an unknown column, or an option out of its range.
 
-    Edge cases: refusals count as prompts that are never answered; a prompt whose chosen row has no
-        truth is left out.
+    Edge cases: refusals, and rows whose answer is empty where others have one, count as prompts that
+        are never answered; a prompt whose chosen row has no truth is left out. Where ids are known
+        and the rows are not, they are left out all the same, and `warnings` says so.
     Properties: independent of the row order; which row stands for a prompt does not depend on truth.
     Reference: Angelopoulos et al. 2021 (arXiv:2110.01052), 2022 (arXiv:2208.02814).
 
@@ -225,20 +238,21 @@ def set_threshold(
         ...     prompt_id=range(2000), columns={"retrieval_support": support})
         >>> guard = set_threshold(fit_guard(p), p, max_error=0.3)
         >>> guard.policy.promise.partition(",")[0]
-        'P(more than 30% of the answered are wrong) <= 5%'
+        'At most 30% of the answered are wrong'
     """
     if method not in ("ltt", "crc"):
         raise unknown_name("method", str(method), ("ltt", "crc"))
-    if by is not None and method == "crc":
-        raise InvalidInputError("by: expected no slices with method 'crc', got some; use 'ltt'")
-    rows = rows_of(predictions, guard.unit)
+    rows = rows_of(predictions, guard.unit, guard.answers)
     per_unit = rows.coarse if per_unit is None else per_unit
-    seen = seen_units(rows, guard.fit_units)
-    allowed = ~seen | (parts_of(rows, guard.seed, guard.shares) == THRESHOLD)
+    bare = dataclasses.replace(guard, threshold_units=None, threshold_contents=None)
+    seen = bare.seen(rows, predictions, fresh)
+    allowed = ~seen.fitted | (parts_of(rows, guard.seed, guard.shares) == THRESHOLD)
+    left_out = int((~allowed).sum())
+    collides = collision(seen, rows, left_out, guard.unit)
     if not allowed.any():
         raise InvalidInputError(
             "predictions: expected rows that the guard was not fitted on, or of its threshold part, "
-            "got none; give other rows"
+            f"got none; {collides or 'give other rows'}"
         )
     found = scored(guard, predictions, rows)
     picked = per_prompt(found.chosen, rows, allowed)
@@ -251,7 +265,8 @@ def set_threshold(
         )
     score = found.score[picked]
     error = np.where(found.ranks[picked] == 0, 0.0, 1.0 - rows.correct[picked])
-    slices = None if by is None else [column(predictions, by)[i] for i in picked.tolist()]
+    named = None if by is None else column(predictions, by)
+    slices = None if named is None else [named[i] for i in picked.tolist()]
     found_thresholds = thresholds(
         slices, score, error, max_error=max_error, delta=delta, method=method, n_min=n_min
     )
@@ -265,7 +280,9 @@ def set_threshold(
         threshold_units=Sketch.of(
             [rows.units[u] for u in np.unique(rows.unit[allowed])], SKETCH_SIZE
         ),
-        threshold_rows=threshold_sentence(rows, picked, seen, guard.unit, per_unit),
+        threshold_contents=Sketch.of(row_keys(predictions.take(allowed), guard.verifier.names)),
+        threshold_rows=threshold_sentence(rows, picked.size, seen, left_out, guard.unit, per_unit),
+        warnings=warned(collides, rows, guard.unit, per_unit),
     )
 
 
@@ -289,7 +306,8 @@ def apply_guard(guard: Guard, predictions: Predictions) -> Predictions:
         InvalidInputError: another kind, evidence columns that are missing, or predictions that went
             through a guard already.
 
-    Edge cases: a refusal, and an event without a probability, has no verified confidence, no rank,
+    Edge cases: a refusal, an event without a probability, and a row whose answer is empty where the
+        rows of the fit have one (its status becomes `refusal`), has no verified confidence, no rank,
         and the decision `abstain`. With `select="top"` only the row that is given gets a decision
         other than `abstain`, so that filtering on `answer` leaves at most one row per prompt.
     Properties: row order is kept; the values do not depend on it, nor on other prompts.
@@ -306,6 +324,7 @@ def apply_guard(guard: Guard, predictions: Predictions) -> Predictions:
         >>> apply_guard(guard, new).columns["decision"].to_pylist()
         ['answer', 'abstain']
     """
+    check_predictions(predictions)
     columns = predictions.columns
     again = [name for name in ADDED if name in columns.column_names]
     if again:
@@ -316,16 +335,14 @@ def apply_guard(guard: Guard, predictions: Predictions) -> Predictions:
     found = scored(guard, predictions)
     claim = found.rows.claim
     stated, score = found.rows.stated, found.score
-    margin = MARGIN if guard.policy is None else guard.policy.margin
-    shown, flagged = np.full(score.size, np.nan), np.zeros(score.size, np.bool_)
+    shown = np.full(score.size, np.nan)
     if claim.any():
         shown[claim] = shown_confidence(stated[claim], score[claim])
-        flagged[claim] = overconfident(stated[claim], score[claim], margin)
     added: dict[str, Any] = {
         "stated_confidence": pa.array(predictions.confidence, from_pandas=True),
         "verified": pa.array(score, from_pandas=True),
         "shown": pa.array(shown, from_pandas=True),
-        "overconfident": pa.array(flagged),
+        "overconfident": pa.array(flagged(guard, found)),
         "rank": pa.array(found.ranks, mask=found.ranks == 0),
     }
     if guard.policy is not None:
@@ -335,17 +352,16 @@ def apply_guard(guard: Guard, predictions: Predictions) -> Predictions:
             given[found.chosen] = True
             decision[~given] = ABSTAIN
         added["decision"] = pa.array(decision_names(decision), pa.string())
-    for name, values in added.items():
-        columns = (
-            columns.append_column(name, values) if columns.num_columns else pa.table({name: values})
-        )
+    kept = {name: columns[name] for name in columns.column_names}
     computed = np.int8(PROVENANCES.index("computed"))
     return dataclasses.replace(
         predictions,
         confidence=own_reading(guard.kind, score, predictions),
-        status=np.where(claim, np.int8(0), predictions.status),
+        status=np.where(
+            claim, np.int8(0), np.where(found.rows.silent, np.int8(REFUSAL), predictions.status)
+        ),
         provenance=np.where(claim, computed, predictions.provenance),
-        columns=columns,
+        columns=pa.table({**kept, **added}),
     )
 
 
@@ -355,6 +371,7 @@ def evaluate(
     *,
     on_fit_rows: bool = False,
     by: str | None = None,
+    fresh: bool = False,
     seed: int = 0,
 ) -> Evaluation:
     """How the guard does on rows that neither its fit nor its threshold has seen.
@@ -365,6 +382,7 @@ def evaluate(
             of the threshold's rows not at all; the others count whole.
         on_fit_rows: judge all rows, seen or not; the result is then marked as no fair test.
         by: column of slices to report; None: those of the policy.
+        fresh: as for `set_threshold`: equal ids are other prompts.
         seed: of the null distributions.
 
     Returns:
@@ -387,19 +405,21 @@ def evaluate(
         >>> found.verdict, found.verified.ece < found.stated.ece
         ('kept', True)
     """
-    rows = rows_of(predictions, guard.unit)
-    fitted = seen_units(rows, guard.fit_units)
-    test = parts_of(rows, guard.seed, guard.shares) == TEST
-    spent = (fitted & ~test) | seen_units(rows, guard.threshold_units)
+    whole = rows_of(predictions, guard.unit, guard.answers)
+    seen = guard.seen(whole, predictions, fresh)
+    test = parts_of(whole, guard.seed, guard.shares) == TEST
+    spent = (seen.fitted & ~test) | seen.bound
     keep = np.ones(spent.size, np.bool_) if on_fit_rows else ~spent
+    left_out = int((~keep).sum())
+    collides = collision(seen, whole, left_out, guard.unit)
     if not keep.any():
         raise InvalidInputError(
             "predictions: expected rows that the guard has not seen, or of its test part, got none; "
-            "give other rows, or judge it on these with on_fit_rows=True"
+            + (collides or "give other rows, or judge it on these with on_fit_rows=True")
         )
     insisted = bool((spent & keep).any())
     kept = predictions.take(keep)
-    rows = rows_of(kept, guard.unit)
+    rows = rows_of(kept, guard.unit, guard.answers)
     found = scored(guard, kept, rows)
     picked = per_prompt(found.chosen, rows, np.ones(len(kept), np.bool_))
     if guard.per_unit:
@@ -416,61 +436,9 @@ def evaluate(
         confidence=own_reading(guard.kind, found.score, kept),
         by=by,
         slices=None if by is None else column(kept, by),
-        left_out=int((~keep).sum()),
+        left_out=left_out,
         on_fit_rows=insisted,
-        sentence=evaluated_sentence(
-            len(rows.prompts), int((~keep).sum()), bool((fitted & keep).any()), insisted, guard.unit
-        ),
+        sentence=evaluated_sentence(len(rows.prompts), left_out, seen, keep, insisted, guard.unit),
+        collides=collides,
     )
     return evaluated(judged, seed)
-
-
-def save(path: str | os.PathLike[str], guard: Guard) -> None:
-    """Write a guard to a file, whole or not at all.
-
-    Args:
-        path: where to; its folder must exist.
-        guard: with or without a threshold.
-
-    Raises:
-        RecordError: the file cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> c, right = np.tile([0.9, 0.6], 200), np.tile([1, 1, 1, 0], 100)
-        >>> guard = fit_guard(Predictions.from_arrays("answer", c, right, prompt_id=range(400)))
-        >>> path = os.path.join(tempfile.mkdtemp(), "guard.json")
-        >>> save(path, guard)
-        >>> load(path).state() == guard.state()
-        True
-    """
-    write_sealed(path, KIND, SCHEMA_VERSION, guard.state())
-
-
-def load(path: str | os.PathLike[str]) -> Guard:
-    """The guard in a file; a boosted one needs no scikit-learn.
-
-    Args:
-        path: a file that `save` wrote.
-
-    Returns:
-        The guard, which scores bit for bit what the saved one did.
-
-    Raises:
-        RecordError: there is no such file, it is not JSON, of another kind or version, was changed,
-            or does not hold what a guard needs.
-
-    Example:
-        >>> import tempfile
-        >>> c, right = np.tile([0.9, 0.6], 200), np.tile([1, 1, 1, 0], 100)
-        >>> guard = fit_guard(Predictions.from_arrays("answer", c, right, prompt_id=range(400)))
-        >>> path = os.path.join(tempfile.mkdtemp(), "guard.json")
-        >>> save(path, guard)
-        >>> load(path).kind
-        'answer'
-    """
-    content = read_sealed(path, KIND, SCHEMA_VERSION)
-    try:
-        return Guard.from_state(content)
-    except InvalidInputError as error:
-        raise RecordError(str(error), os.fspath(path)) from error

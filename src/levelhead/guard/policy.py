@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from levelhead._arrays import ArrayLike, real, vector
 from levelhead.errors import InvalidInputError
+from levelhead.guard._promise import certainty
 from levelhead.guard.ranking import MARGIN
 from levelhead.guard.threshold import Threshold, slice_labels
 
@@ -31,7 +32,8 @@ class Policy:
     """Thresholds, and what happens below them.
 
     A row is *answered* where its score reaches the threshold of its slice, *escalated* (to a person
-    or a stronger model) where it reaches `escalate_above` only, and abstained from otherwise.
+    or a stronger model) where it reaches `escalate_above` only, and abstained from otherwise. A slice
+    without a threshold, be it new or one where none passed, is never answered.
 
     Attributes:
         thresholds: by slice; one entry "" where there are no slices.
@@ -82,9 +84,9 @@ class Policy:
         total = sum(t.delta or 0.0 for t in self.thresholds.values())
         n = sum(t.n for t in self.thresholds.values())
         return (
-            f"P(more than {100 * first.max_error:.3g}% of the answered are wrong in any of the "
-            f"{len(self.thresholds)} values of {self.by}) <= {100 * total:.3g}%, as long as new "
-            f"prompts are like these {n}"
+            f"At most {100 * first.max_error:.3g}% of the answered are wrong in each of the "
+            f"{len(self.thresholds):,} values of {self.by}, with {certainty(total)} certainty for all "
+            f"of them at once, as long as new prompts are like these {n:,}"
         )
 
     @property
@@ -109,8 +111,8 @@ class Policy:
         Raises:
             InvalidInputError: slices are missing or unexpected, or the lengths differ.
 
-        Edge cases: a slice that has no threshold is abstained from, also above `escalate_above`;
-            `unseen` counts these.
+        Edge cases: a slice that was not there when the thresholds were set is never answered: it is
+            escalated from `escalate_above` on and abstained from otherwise. `unseen` counts these.
 
         Example:
             >>> from levelhead.guard.threshold import risk_threshold
@@ -123,7 +125,7 @@ class Policy:
             raise InvalidInputError(
                 "slices: expected none, since this policy has one threshold for all rows, got some"
             )
-        least, known = np.full(scores.size, np.inf), np.ones(scores.size, np.bool_)
+        least = np.full(scores.size, np.inf)
         if self.by is None:
             value = self.thresholds[""].value
             least[:] = np.inf if value is None else value
@@ -134,12 +136,12 @@ class Policy:
             code = np.fromiter((number.get(one, -1) for one in labels), np.int64, scores.size)
             values = [self.thresholds[name].value for name in names]
             table = np.array([np.inf if v is None else v for v in values] + [np.inf])
-            least, known = table[code], code >= 0
+            least = table[code]
         # An infinite score would reach an infinite threshold, which stands for "never".
         answered = np.isfinite(least) & (scores >= least)
         decision = np.where(answered, ANSWER, ABSTAIN).astype(np.int8)
         if self.escalate_above is not None:
-            decision[~answered & known & (scores >= self.escalate_above)] = ESCALATE
+            decision[~answered & (scores >= self.escalate_above)] = ESCALATE
         return decision
 
     def unseen(self, slices: Sequence[Any] | npt.NDArray[Any]) -> dict[str, int]:

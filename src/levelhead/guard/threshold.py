@@ -158,8 +158,8 @@ def risk_threshold(
         >>> t = risk_threshold(score, np.arange(500) % 100 >= 95, max_error=0.1, delta=0.1)
         >>> t.value, t.n_answered, t.n_errors
         (0.0, 500, 25.0)
-        >>> t.promise
-        'P(more than 10% of the answered are wrong) <= 10%, as long as new prompts are like these 500'
+        >>> t.promise.partition(", as long as")[0]
+        'At most 10% of the answered are wrong, with 90% certainty'
     """
     scores, errors = _rows(score, error, "error")
     bad = (errors != 0.0) & (errors != 1.0)

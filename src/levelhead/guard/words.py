@@ -7,10 +7,10 @@ import math
 from scipy import special
 
 from levelhead._text import percent
-from levelhead.guard.features import TABLE
+from levelhead.guard.features import OWN, TABLE
 from levelhead.guard.threshold import Threshold
 
-__all__ = ["advice", "evidence_words"]
+__all__ = ["advice", "evidence_words", "promise_words"]
 
 MOST = 10_000_000
 """Prompts beyond which nobody is advised to collect more."""
@@ -32,12 +32,34 @@ def evidence_words(name: str) -> str:
         'stated confidence in the claim, in log-odds'
     """
     feature = name.removeprefix("logit of ").removesuffix(" missing")
-    if feature not in TABLE:
+    if feature not in TABLE and not feature.startswith(OWN):
         return name
-    words = TABLE[feature].description
+    words = feature if feature.startswith(OWN) else TABLE[feature].description
     if name.startswith("logit of "):
         return f"{words}, in log-odds"
     return f"whether there is none: {words}" if name.endswith(" missing") else words
+
+
+def promise_words(promise: str, changed: bool) -> str:
+    """A promise beside what was found, so that it never stands there as if it still held.
+
+    Args:
+        promise: as `Policy.promise` says it; may be "".
+        changed: whether an alarm says that the scores or the errors are others than promised on.
+
+    Returns:
+        The promise, or what is left of it.
+
+    Example:
+        >>> promise_words("At most 5% of the answered are wrong", changed=True)
+        'The promise need not hold here, as the alarm says. It was: at most 5% of the answered are wrong'
+    """
+    if not promise or not changed:
+        return promise
+    return (
+        "The promise need not hold here, as the alarm says. It was: "
+        f"{promise[:1].lower()}{promise[1:]}"
+    )
 
 
 def advice(threshold: Threshold) -> str:

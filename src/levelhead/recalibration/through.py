@@ -24,7 +24,7 @@ from levelhead.recalibration.rows import (
 )
 from levelhead.records import PROVENANCES, STATUSES, Predictions
 
-__all__ = ["calibrated", "cross_calibrated", "missing_share"]
+__all__ = ["STATED", "calibrated", "cross_calibrated", "missing_share"]
 
 pc: Any = arrow_compute  # its functions are made at run time, where no type checker sees them
 
