@@ -15,6 +15,7 @@ from levelhead.calibrators import (
     AUTO,
     TABLE,
     Candidate,
+    ClassTemperatureScaling,
     ConfidenceCalibrator,
     FitReport,
     IsotonicCalibration,
@@ -25,7 +26,8 @@ from levelhead.calibrators import (
     cross_fitted,
     make,
 )
-from levelhead.calibrators._cross import assign_folds, clustered_mean, rows_of
+from levelhead.calibrators._cross import assign_folds, clustered_mean, fit_rows, rows_of
+from levelhead.calibrators._table import AUTO_AT_MOST
 from levelhead.errors import InvalidInputError
 
 CLOSE = 1e-12
@@ -154,6 +156,35 @@ def test_a_weight_of_zero_is_absence() -> None:
         [LOSSES["log"](p, t) for p, t in zip(c, y, strict=True)])), rel=CLOSE)  # fmt: skip
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200, 1e305])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_scale_of_the_weights_changes_nothing(scale: float, grouped: bool) -> None:
+    c, y = overconfident(120)
+    draw = np.random.default_rng(2)
+    w = draw.integers(0, 4, 120).astype(np.float64)
+    groups = draw.integers(0, 30, 120) if grouped else None
+    wanted = clustered_mean(y - c, w, groups)
+    assert clustered_mean(y - c, scale * w, groups) == pytest.approx(wanted, rel=1e-9)
+    assert wanted == pytest.approx(
+        by_loop(
+            *((y - c)[w > 0].tolist(), w[w > 0].tolist()),
+            (np.arange(120) if groups is None else groups)[w > 0].tolist(),
+        ),
+        rel=CLOSE,
+    )
+    methods = [Simple(1.0, method="simple"), Power(3.0, method="near"), Power(2.0, method="other")]
+    for score in ("log", "brier"):
+        once, scaled = (
+            choose(c, y, methods=methods, score=score, sample_weight=one, groups=groups)
+            for one in (w, scale * w)
+        )
+        assert scaled.method == once.method == "near"
+        assert scaled.reason == once.reason
+        for a, b in zip(scaled.candidates, once.candidates, strict=True):
+            figures = (b.loss, b.se, b.difference, b.difference_se)
+            assert (a.loss, a.se, a.difference, a.difference_se) == pytest.approx(figures, rel=1e-9)
+
+
 # ---- the rule
 
 
@@ -171,6 +202,23 @@ def test_the_simplest_within_one_standard_error_wins() -> None:
         assert found.method == ("simple" if near else "best")
         assert choose(c, y, methods=methods, rule="best").method == "best"
         assert choose(c, y, methods=methods[::-1]).method == found.method
+
+
+@pytest.mark.parametrize(
+    ("right", "ratio", "chosen"), [(31, 1.398, "best"), (32, 1.173, "best"), (33, 0.952, "simple")]
+)
+def test_the_margin_is_one_standard_error(right: int, ratio: float, chosen: str) -> None:
+    # All say 1/2; one predicts 1/2 and the other 1/4. The difference of their Brier scores is
+    # 1/4 - 1/16 for a wrong answer and 1/4 - 9/16 for a right one: two values that are 1/2 apart.
+    n, share = 100, right / 100
+    mean = 3 / 16 - share / 2
+    error = 0.5 * math.sqrt(share * (1 - share) / (n - 1))
+    assert mean / error == pytest.approx(ratio, abs=1e-3)
+    methods = [Simple(1.0, method="simple"), Power(2.0, method="best")]
+    found = choose(np.full(n, 0.5), np.arange(n) < right, methods=methods, score="brier")
+    other = found.candidates[1]
+    assert (other.difference, other.difference_se) == pytest.approx((mean, error), rel=CLOSE)
+    assert found.method == chosen
 
 
 def test_ties_go_to_the_simpler_one_and_then_to_the_lower_loss() -> None:
@@ -204,11 +252,11 @@ def test_the_reason_says_why() -> None:
     found = choose(c, y, methods=[simple, best])
     low, high = found.candidates
     assert found.reason == (
-        f"simple: cross-validated log loss {high.loss:.4f} +- {high.se:.4f}; best is best with "
+        f"simple: cross-validated log loss {high.loss:.4f} ± {high.se:.4f}; best is best with "
         f"{low.loss:.4f}, within one standard error ({high.difference_se:.4f} for the paired difference "
         f"{high.difference:.4f}), and simple is simpler"
     )
-    start = f"best: cross-validated log loss {low.loss:.4f} +- {low.se:.4f}"
+    start = f"best: cross-validated log loss {low.loss:.4f} ± {low.se:.4f}"
     found = choose(c, y, methods=[Simple(1.0, method="simple"), best])
     assert found.reason == (
         f"{start}, the lowest of 2 candidates, and no simpler one is within one standard error of it"
@@ -236,7 +284,7 @@ def test_a_wrong_certainty_is_infinite_and_noted() -> None:
         "identity", math.inf, math.inf, math.inf, math.inf, 0,
         "infinite loss: it was certain of something that did not happen",
     )  # fmt: skip
-    assert found.reason.endswith(". Out of the running (see the notes): identity")
+    assert found.reason.endswith(". Out of the running: identity")
     brier = choose(c, y, methods=["identity", "platt"], score="brier")
     assert all(math.isfinite(one.loss) for one in brier.candidates)
     with pytest.raises(InvalidInputError) as error:
@@ -351,7 +399,7 @@ def test_a_rare_class_is_in_every_fold_also_with_groups() -> None:
         folds = assign_folds(rows, 5, seed)
         assert set(folds[y].tolist()) == {0, 1, 2, 3, 4}
         assert np.bincount(folds).min() > 40
-    z = 3.0 * np.eye(4)[np.repeat([0, 1, 2, 3], [90, 90, 90, 5])]
+    z = draw.normal(size=(275, 4))
     y = np.repeat([0, 1, 2, 3], [90, 90, 90, 5])
     assert set(assign_folds(rows_of(z, y, None, None), 5, 0)[y == 3].tolist()) == {0, 1, 2, 3, 4}
 
@@ -372,6 +420,54 @@ def test_another_seed_gives_other_folds() -> None:
     assert (assign_folds(rows, 5, 0) != assign_folds(rows, 5, 1)).any()
     rows = rows_of(c, y, None, np.arange(100) // 4)
     assert (assign_folds(rows, 5, 0) != assign_folds(rows, 5, 1)).any()
+
+
+def test_copies_of_a_row_of_class_scores_share_a_fold_and_move_nobody() -> None:
+    z, y = class_logits(200, np.eye(3))
+    folds = assign_folds(rows_of(z, y, None, None), 5, 0)
+    assert np.bincount(folds).max() - np.bincount(folds).min() <= 1
+    order = np.random.default_rng(1).permutation(600)
+    for weights in (None, np.random.default_rng(2).uniform(1.0, 2.0, 600)):
+        mixed = rows_of(np.tile(z, (3, 1))[order], np.tile(y, 3)[order], weights, None)
+        assert (assign_folds(mixed, 5, 0) == np.tile(folds, 3)[order]).all()
+    # the label is of the content, and so is the sign of nothing
+    same = np.zeros((12, 2))
+    same[::2] = -0.0
+    labels = np.tile([0, 0, 1], 4)
+    folds = assign_folds(rows_of(same, labels, None, None), 2, 0)
+    assert len(set(folds[labels == 0].tolist())) == len(set(folds[labels == 1].tolist())) == 1
+    assert folds[0] != folds[2]
+
+
+def test_a_copy_without_weight_does_not_hide_the_class_of_the_others() -> None:
+    z = np.random.default_rng(0).normal(size=(60, 2))
+    y = np.repeat([0, 1], [55, 5])
+    w = np.repeat(
+        [1.0, 0.0], [60, 30]
+    )  # weightless copies of some rows, all the rare ones among them
+    for seed in range(10):
+        rows = rows_of(np.append(z, z[30:], axis=0), np.append(y, y[30:]), w, None)
+        folds = assign_folds(rows, 5, seed)
+        assert set(folds[55:60].tolist()) == {0, 1, 2, 3, 4}
+        assert (folds[60:] == folds[30:60]).all()
+
+
+def test_as_many_folds_as_different_rows_at_most() -> None:
+    z, y = np.tile(3.0 * np.eye(3), (20, 1)), np.tile([0, 1, 1], 20)
+    with pytest.raises(InvalidInputError) as error:
+        choose(z, y, methods=["temperature"])
+    assert str(error.value) == "n_folds: expected at most 3, the number of different rows, got 5"
+    folds = assign_folds(rows_of(z, y, None, None), 3, 0)
+    assert sorted(folds[:3].tolist()) == [0, 1, 2]
+    groups = np.arange(60) // 3  # with groups, they are what is dealt
+    assert set(assign_folds(rows_of(z, y, None, groups), 5, 0).tolist()) == {0, 1, 2, 3, 4}
+
+
+def test_equal_confidences_are_dealt_one_by_one() -> None:
+    c, y = np.full(100, 0.9), np.tile([1.0, 0.0], 50)
+    folds = assign_folds(rows_of(c, y, None, None), 5, 0)
+    for one in (0.0, 1.0):
+        assert np.bincount(folds[y == one]).tolist() == [10] * 5
 
 
 # ---- out of fold
@@ -436,6 +532,33 @@ def test_progress_is_told() -> None:
     assert len(told) == 2 * len(AUTO["confidence"])
 
 
+@pytest.mark.parametrize("n", [60, 61])
+def test_a_slow_method_is_left_out_beyond_its_limit(
+    monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    assert AUTO_AT_MOST == {"venn_abers": 50_000}
+    monkeypatch.setitem(AUTO_AT_MOST, "venn_abers", 60)
+    c, y = (np.tile(one, 2) for one in overconfident(n))  # what counts are the different ones
+    found = choose(c, y)
+    assert {one.method for one in found.candidates} == set(AUTO["confidence"])
+    notes = {one.method: one.note for one in found.candidates}
+    simplicity = TABLE["venn_abers"].simplicity
+    told: list[str] = []
+    if n == 60:
+        assert notes["venn_abers"] == ""
+    else:
+        last = found.candidates[-1]
+        assert (last.method, last.simplicity) == ("venn_abers", simplicity)
+        assert last.note == "left out: more than 60 different confidences"
+        assert all(math.isnan(v) for v in (last.loss, last.se, last.difference, last.difference_se))
+        assert found.reason.endswith(". Out of the running: venn_abers")
+        cross_fitted("auto", np.tile(c, 20), np.tile(y, 20), n_folds=2, on_step=told.append)
+    named = choose(c, y, methods=["venn_abers"], on_step=told.append)
+    assert named.method == "venn_abers"
+    assert math.isfinite(named.candidates[0].loss)
+    assert [one for one in told if "venn_abers" in one] == ["venn_abers", "venn_abers on all rows"]
+
+
 # ---- on data whose law is known
 
 
@@ -478,7 +601,11 @@ def test_the_law_decides() -> None:
         ({"methods": "platt"}, "methods: expected several, got the single 'platt'; put it in a list"),
         ({"methods": []}, "methods: expected at least one, got none"),
         ({"methods": ["platt", "platt"]}, "methods: expected each once, got PlattScaling() twice"),
-        ({"methods": [3]}, "calibrator: expected a name or a calibrator, got int"),
+        (
+            {"methods": [3]},
+            "calibrator: expected a name or a calibrator (an object with fit, predict and "
+            "get_params), got int",
+        ),
         ({"n_folds": 1}, "n_folds: expected a whole number of at least 2, got 1"),
         ({"n_folds": True}, "n_folds: expected a whole number of at least 2, got True"),
         ({"n_folds": 41}, "n_folds: expected at most 40, the number of rows, got 41"),
@@ -556,6 +683,38 @@ def test_the_law_decides_between_calibrators_of_classes_too() -> None:
     assert choose(z, y, methods=names).method == "matrix"
 
 
+class Grouped(ClassTemperatureScaling):
+    """Remembers the groups that its fits were given."""
+
+    handed: list[Any] = []  # noqa: RUF012  # of all copies
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
+        self.handed.append((np.asarray(X), groups))
+        return super().fit(X, y, sample_weight)
+
+
+def test_a_calibrator_with_folds_of_its_own_is_handed_the_groups() -> None:
+    z, y = class_logits(60, np.eye(3))
+    names = [f"prompt {i // 4}" for i in range(60)]
+    of_row = {row.tobytes(): name for row, name in zip(z, names, strict=True)}
+    calls: list[tuple[Callable[[], object], int]] = [
+        (lambda: choose(z, y, methods=[Grouped()], groups=names, n_folds=3), 4),
+        (lambda: cross_fitted(Grouped(), z, y, groups=names, n_folds=3), 3),
+        (lambda: fit_rows(Grouped(), rows_of(z, y, None, names)), 1),
+    ]
+    for call, n_fits in calls:
+        Grouped.handed.clear()
+        call()
+        assert len(Grouped.handed) == n_fits
+        for X, groups in Grouped.handed:
+            wanted = [of_row[row.tobytes()] for row in X]
+            pairs = set(zip(wanted, groups.tolist(), strict=True))
+            assert len(pairs) == len(set(wanted)) == len(set(groups.tolist()))
+    Grouped.handed.clear()
+    choose(z, y, methods=[Grouped()])
+    assert {groups is None for _, groups in Grouped.handed} == {True}
+
+
 def test_groups_reach_the_inner_folds_and_a_fallback_is_noted() -> None:
     z, y = class_logits(120, 0.3 * np.eye(3))
     groups = np.arange(120) // 4
@@ -585,3 +744,14 @@ def test_probabilities_are_declared() -> None:
         "X: expected logits, got 200 rows that lie in [0, 1] and sum to 1; if they are probabilities, "
         'pass inputs="probs"'
     )
+
+
+def test_the_reason_calls_methods_for_classes_as_they_are_asked_for() -> None:
+    z = np.random.default_rng(3).normal(0.0, 2.0, (200, 3))
+    y = np.array([np.random.default_rng(i).choice(3) for i in range(200)])
+    found = choose(z, y, methods=["identity", "temperature"])
+    assert found.method == "class_temperature"
+    assert found.reason.startswith("temperature: cross-validated log loss ")
+    assert "class_" not in found.reason
+    assert "±" in found.reason
+    assert "+-" not in found.reason

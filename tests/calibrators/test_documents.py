@@ -121,7 +121,9 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
         pass
 
     mine = Mine().fit(SAID, RIGHT)
-    with pytest.raises(InvalidInputError, match="which can be read back, got Mine$"):
+    with pytest.raises(
+        InvalidInputError, match="which can be read back, got Mine; keep one of your own"
+    ):
         save(path, mine, About("answer", 4))
     one = fitted(PlattScaling())
     with pytest.raises(
@@ -262,3 +264,39 @@ def test_any_wrong_entry_is_one_sentence_or_still_a_calibrator(calibrator: Calib
     assert all(one.startswith("x.json: expected a calibrator") for one in told)
     assert not any("\n" in one for one in told)
     assert len(told) > 60
+
+
+def test_what_it_was_fitted_on_need_not_be_said(tmp_path: Path) -> None:
+    for calibrator, kind in ((PlattScaling(), "answer"), (MatrixScaling(0.1), "classes")):
+        one = fitted(calibrator)
+        save(tmp_path / "c.json", one)
+        again, told = load(tmp_path / "c.json")
+        assert type(again) is type(one)
+        assert (told.kind, told.n, told.missing) == (kind, 400, None)
+    with pytest.raises(LevelheadError, match="^PlattScaling: expected a fitted calibrator"):
+        to_text(PlattScaling())
+
+
+def test_the_share_of_missing_ones_comes_back_and_older_files_have_none() -> None:
+    one = fitted(PlattScaling())
+    text = to_text(one, about(one, missing=1 / 3))
+    assert from_text(text)[1].missing == 1 / 3
+    content = json.loads(text)["content"]
+    for bad in (1.5, -0.1, True):
+        content["about"]["missing"] = bad
+        with pytest.raises(RecordError, match="missing"):
+            from_text(sealed("calibrator", SCHEMA_VERSION, content))
+    del content["about"]["missing"]
+    assert from_text(sealed("calibrator", SCHEMA_VERSION, content))[1].missing is None
+    with pytest.raises(InvalidInputError, match=r"missing: expected a share in \[0, 1\], got 2"):
+        to_text(one, about(one, missing=2.0))
+
+
+def test_a_foreign_calibrator_is_not_saved(tmp_path: Path) -> None:
+    class Own:
+        def fit(self, X: Any, y: Any) -> Own:
+            return self
+
+    with pytest.raises(InvalidInputError, match="got Own; keep one of your own in a file of your"):
+        save(tmp_path / "x.json", Own())  # type: ignore[arg-type]
+    assert not (tmp_path / "x.json").exists()

@@ -22,8 +22,10 @@ from levelhead.calibrators._base import (
     FitReport,
     NotFittedError,
 )
+from levelhead.calibrators._foreign import CalibratorLike
 from levelhead.calibrators._identity import ClassIdentity, Identity
 from levelhead.calibrators._table import AUTO, TABLE, make
+from levelhead.calibrators.checks import check_fit, check_rows
 from levelhead.calibrators.choosing import Candidate, Choice, choose, cross_fitted
 from levelhead.calibrators.classes import (
     ClassTemperatureScaling,
@@ -41,6 +43,7 @@ __all__ = [
     "BetaCalibration",
     "CalibrationWarning",
     "Calibrator",
+    "CalibratorLike",
     "Candidate",
     "Choice",
     "ClassCalibrator",
@@ -59,6 +62,8 @@ __all__ = [
     "TemperatureScaling",
     "VectorScaling",
     "VennAbers",
+    "check_fit",
+    "check_rows",
     "choose",
     "cross_fitted",
     "from_text",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import warnings
 from typing import Any, Literal, cast
 
@@ -26,6 +25,7 @@ from levelhead.calibrators._base import (
     numbers,
     sample_weights,
 )
+from levelhead.calibrators._foreign import CalibratorLike, as_predicted, method_of, takes
 from levelhead.calibrators._identity import refuse_probabilities
 from levelhead.errors import InvalidInputError, LevelheadError, unknown_name
 from levelhead.scoring import brier_loss, log_loss
@@ -74,8 +74,8 @@ class Rows:
 
     @property
     def n_units(self) -> int:
-        """How many things can be dealt to folds: groups, or rows."""
-        return self.size if self.groups is None else int(self.groups.max()) + 1
+        """How many things can be dealt to folds: groups, else confidences or different class rows."""
+        return int(_units(self).max()) + 1
 
 
 def rows_of(
@@ -120,8 +120,14 @@ def assign_folds(rows: Rows, n_folds: int, seed: int) -> IntArray:
     The order of the rows does not matter (up to rows that are equal), since they are dealt in the
     order of their content, shuffled by the seed. A class that at least `n_folds` groups have, and
     that is the rarest of each of them, is in every fold. Rows of weight 0 do not take a class's place.
+
+    Without groups, copies of a row of class scores with its label are one, and share a fold: a fit
+    with thousands of parameters could learn the copies of held-out rows by heart. Equal confidences
+    are dealt one by one, because there ties are the rule (a model that says 0.9 to half of the
+    questions has made no copies) and a fit of few parameters on them remembers no row.
     """
-    _check_folds(rows, n_folds)
+    units = _units(rows)
+    _check_folds(rows, int(units.max()) + 1, n_folds)
     y = rows.y
     strata = (y >= 0.5).astype(np.int64) if rows.input == "confidence" else y.astype(np.int64)
     if rows.weights is not None:
@@ -129,13 +135,30 @@ def assign_folds(rows: Rows, n_folds: int, seed: int) -> IntArray:
     draw = np.random.default_rng(seed)
     if rows.groups is not None:
         return _assign_groups(rows.groups, strata, n_folds, draw)
-    columns = [rows.X] if rows.X.ndim == 1 else list(rows.X.T)
-    content = np.lexsort([*columns, y, *([] if rows.weights is None else [rows.weights])])
-    shuffled = content[draw.permutation(rows.size)]
-    dealt = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    folds = np.empty(rows.size, dtype=np.int64)
-    folds[dealt] = np.arange(rows.size) % n_folds
-    return folds
+    stratum = np.full(int(units.max()) + 1, strata.max())
+    np.minimum.at(stratum, units, strata)  # one copy that counts is enough
+    shuffled = draw.permutation(stratum.size)
+    dealt = shuffled[np.argsort(stratum[shuffled], kind="stable")]
+    folds = np.empty(stratum.size, dtype=np.int64)
+    folds[dealt] = np.arange(stratum.size) % n_folds
+    return folds[units]
+
+
+def _units(rows: Rows) -> IntArray:
+    """(N,) codes 0..U-1 of what is dealt to folds, in the order of the content where there are no
+    groups: each confidence is one, and all copies of a row of class scores with its label are."""
+    if rows.groups is not None:
+        return rows.groups
+    units = np.empty(rows.size, dtype=np.int64)
+    if rows.X.ndim == 1:
+        weights = [] if rows.weights is None else [rows.weights]
+        units[np.lexsort([rows.X, rows.y, *weights])] = np.arange(rows.size)
+        return units
+    order = np.lexsort([*rows.X.T, rows.y])
+    X, y = rows.X[order], rows.y[order]
+    new = (X[1:] != X[:-1]).any(axis=1) | (y[1:] != y[:-1])
+    units[order] = np.append(0, np.cumsum(new))
+    return units
 
 
 def _assign_groups(
@@ -188,7 +211,7 @@ def clustered_mean(
 
     se^2 = G / (G - 1) sum_g (sum_{i in g} w_i (v_i - mean))^2 / (sum w)^2
 
-    An infinite value makes both infinite.
+    An infinite value makes both infinite. The scale of the weights changes neither.
     """
     if weights is not None and not weights.all():
         counts = weights > 0.0
@@ -196,7 +219,8 @@ def clustered_mean(
         values, weights = values[counts], weights[counts]
     if not np.isfinite(values).all():
         return np.inf, np.inf
-    w = np.ones(values.size) if weights is None else weights
+    # by the largest: sums of squares of the weights as they come can overflow, or vanish
+    w = np.ones(values.size) if weights is None else weights / weights.max()
     total = float(w.sum())
     mean = float(w @ values) / total
     parts = w * (values - mean)
@@ -208,17 +232,25 @@ def clustered_mean(
     return mean, float(np.sqrt(parts.size / (parts.size - 1.0) * (parts @ parts)) / total)
 
 
-def clone(calibrator: Calibrator) -> Calibrator:
+def clone(calibrator: CalibratorLike) -> CalibratorLike:
     """An unfitted calibrator with the same parameters."""
     return type(calibrator)(**calibrator.get_params())
 
 
-def fit_rows(calibrator: Calibrator, rows: Rows) -> Calibrator:
+def fit_rows(calibrator: CalibratorLike, rows: Rows) -> CalibratorLike:
     """Fit to checked rows, with the groups where the calibrator has folds of its own."""
-    named: dict[str, Any] = {"sample_weight": rows.weights}
-    if rows.groups is not None and "groups" in inspect.signature(calibrator.fit).parameters:
+    named: dict[str, Any] = {}
+    if rows.weights is not None:
+        if not takes(calibrator, "sample_weight"):
+            raise InvalidInputError(
+                f"{method_of(calibrator)}: expected a fit that takes sample_weight, as the rows have "
+                "weights, got one without; leave the weights out, or compare other methods"
+            )
+        named["sample_weight"] = rows.weights
+    if rows.groups is not None and takes(calibrator, "groups"):
         named["groups"] = rows.groups
-    return calibrator.fit(rows.X, rows.y, **named)
+    calibrator.fit(rows.X, rows.y, **named)
+    return calibrator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,7 +268,7 @@ class OutOfFold:
     note: str
 
 
-def out_of_fold(calibrator: Calibrator, rows: Rows, folds: IntArray) -> OutOfFold:
+def out_of_fold(calibrator: CalibratorLike, rows: Rows, folds: IntArray) -> OutOfFold:
     """Fit without each fold in turn and predict it; a failure is told and not raised."""
     n_folds = int(folds.max()) + 1
     predicted = np.full(rows.X.shape, np.nan)
@@ -247,9 +279,11 @@ def out_of_fold(calibrator: Calibrator, rows: Rows, folds: IntArray) -> OutOfFol
             warnings.simplefilter("ignore", CalibrationWarning)  # told in the candidate's note
             try:
                 fitted = fit_rows(clone(calibrator), rows.take(~inside))
-                predicted[inside] = fitted.predict(rows.X[inside])
+                predicted[inside] = as_predicted(fitted, rows.X[inside])
             except (LevelheadError, np.linalg.LinAlgError) as error:
                 return OutOfFold(None, f"in fold {fold + 1} of {n_folds}: {error}", "")
+        if not isinstance(fitted, Calibrator):
+            continue  # somebody else's has no report
         if not fitted.fit_.converged:
             return OutOfFold(None, f"in fold {fold + 1} of {n_folds}: it did not converge", "")
         if fitted.fit_.fallback is not None:
@@ -265,11 +299,13 @@ def _groups(groups: ArrayLike | None, size: int) -> IntArray | None:
     return None if groups is None else codes("groups", groups, size)
 
 
-def _check_folds(rows: Rows, n_folds: object) -> None:
+def _check_folds(rows: Rows, n_units: int, n_folds: object) -> None:
     if isinstance(n_folds, bool) or not isinstance(n_folds, int) or n_folds < 2:
         raise InvalidInputError(f"n_folds: expected a whole number of at least 2, got {n_folds!r}")
-    if n_folds > rows.n_units:
-        what = "rows" if rows.groups is None else "groups"
+    if n_folds > n_units:
+        what = "rows" if rows.input == "confidence" else "different rows"
+        if rows.groups is not None:
+            what = "groups"
         raise InvalidInputError(
-            f"n_folds: expected at most {rows.n_units}, the number of {what}, got {n_folds}"
+            f"n_folds: expected at most {n_units}, the number of {what}, got {n_folds}"
         )

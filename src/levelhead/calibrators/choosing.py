@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from levelhead._arrays import ArrayLike, FloatArray, IntArray
-from levelhead.calibrators._base import Calibrator
 from levelhead.calibrators._cross import (
     OutOfFold,
     Rows,
@@ -23,7 +22,13 @@ from levelhead.calibrators._cross import (
     row_losses,
     rows_of,
 )
-from levelhead.calibrators._table import AUTO, make
+from levelhead.calibrators._foreign import (
+    CalibratorLike,
+    as_predicted,
+    method_of,
+    simplicity_of,
+)
+from levelhead.calibrators._table import AUTO, AUTO_AT_MOST, TABLE, make
 from levelhead.errors import InvalidInputError, unknown_name
 
 __all__ = ["Candidate", "Choice", "choose", "cross_fitted"]
@@ -67,13 +72,14 @@ class Choice:
     """A chosen calibrator and how the choice was made.
 
     Attributes:
-        calibrator: the chosen one, fitted on all rows.
+        calibrator: the chosen one, fitted on all rows; a `Calibrator`, unless one of somebody else's
+            was among the methods and won.
         method: its name.
         candidates: all that were compared, the lowest loss first.
         reason: why this one, in a sentence or two.
     """
 
-    calibrator: Calibrator
+    calibrator: Any
     method: str
     candidates: tuple[Candidate, ...]
     reason: str
@@ -83,7 +89,7 @@ def choose(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    methods: Sequence[str | Calibrator] | None = None,
+    methods: Sequence[str | CalibratorLike] | None = None,
     inputs: Inputs = "logits",
     sample_weight: ArrayLike | None = None,
     groups: ArrayLike | None = None,
@@ -104,13 +110,16 @@ def choose(
     Args:
         X: (N,) or (N, 1) confidences in [0, 1], or (N, K) columns of K classes.
         y: (N,) correctness in [0, 1], or (N,) class indices.
-        methods: names in `TABLE` or calibrators; by default those in `AUTO`, which are all that take
-            such rows, except for the histogram: it does not keep the order of the confidences.
+        methods: names in `TABLE` or calibrators, also of your own (see `CalibratorLike`), which count as
+            the most complex unless they have a `simplicity`; by default those in `AUTO`, which are all
+            that take such rows, except for the histogram: it does not keep the order of the confidences;
+            and beyond 50,000 different confidences except for "venn_abers", which would take most of
+            the time (it competes where it is named).
         inputs: for classes, whether the columns are "logits" or "probs"; calibrators that are given
             as objects keep their own.
         sample_weight: (N,) >= 0, or None. A row of weight 0 does not count.
         groups: (N,) labels (prompt ids) that no fold may split, or None.
-        n_folds: at least 2, at most the number of groups (rows).
+        n_folds: at least 2, at most the number of groups (rows; for classes, different rows).
         score: "log", nats, unclipped, or "brier" (in [0, 1]; summed over the classes, [0, 2]).
         rule: "one_se" as above, or "best" for the lowest loss.
         seed: of the folds.
@@ -125,7 +134,8 @@ def choose(
 
     Edge cases: a method that fails or does not converge in a fold stays in the table with a note and
         cannot win; so does one that was certain and wrong, with an infinite loss (for the identity, one
-        wrong answer at 100% is enough).
+        wrong answer at 100% is enough). A default method that is left out is in the table, with a note.
+        Copies of a row of class scores with its label share a fold.
     Properties: the order of the rows does not matter; a rare class is in every fold where that is
         possible. The loss of the winner is optimistic, because it was picked for it: `cross_fitted`
         with "auto", or rows that were kept apart, are a fair test.
@@ -144,9 +154,11 @@ def choose(
         raise unknown_name("score", str(score), _SCORES)
     if rule not in ("one_se", "best"):
         raise unknown_name("rule", str(rule), ("one_se", "best"))
+    left_out = _left_out(rows) if methods is None else []
     named = _named(rows, methods, inputs)
     folds = assign_folds(rows, n_folds, seed)
     winner, candidates = _compared(rows, named, folds, score, rule, on_step)
+    candidates += left_out
     chosen = candidates[winner]
     _tell(on_step, f"{chosen.method} on all rows")
     fitted = fit_rows(clone(named[chosen.method]), rows)
@@ -155,7 +167,7 @@ def choose(
 
 
 def cross_fitted(
-    calibrator: str | Calibrator,
+    calibrator: str | CalibratorLike,
     X: ArrayLike,
     y: ArrayLike,
     *,
@@ -172,13 +184,13 @@ def cross_fitted(
     folds, so that the values are a fair test of choosing and fitting together.
 
     Args:
-        calibrator: a name in `TABLE`, "auto", or a calibrator.
+        calibrator: a name in `TABLE`, "auto", or a calibrator, also of your own.
         X: (N,) or (N, 1) confidences in [0, 1], or (N, K) columns of K classes.
         y: (N,) correctness in [0, 1], or (N,) class indices.
         inputs: for classes, whether the columns are "logits" or "probs".
         sample_weight: (N,) >= 0, or None.
         groups: (N,) labels (prompt ids) that no fold may split, or None.
-        n_folds: at least 2, at most the number of groups (rows).
+        n_folds: at least 2, at most the number of groups (rows; for classes, different rows).
         seed: of the folds.
         on_step: is told what is fitted next.
 
@@ -213,15 +225,15 @@ def cross_fitted(
         if one is None:
             fitted = _chosen(rest, inputs, n_folds, seed, _prefixed(on_step, step))
         else:
-            _tell(on_step, f"{step}: {one.method}")
+            _tell(on_step, f"{step}: {method_of(one)}")
             fitted = fit_rows(clone(one), rest)
-        values[inside] = fitted.predict(rows.X[inside])
+        values[inside] = as_predicted(fitted, rows.X[inside])
     return values
 
 
 def _chosen(
     rows: Rows, inputs: Inputs, n_folds: int, seed: int, on_step: Callable[[str], None] | None
-) -> Calibrator:
+) -> CalibratorLike:
     named = _named(rows, None, inputs)
     folds = assign_folds(rows, min(n_folds, rows.n_units), seed)
     winner, candidates = _compared(rows, named, folds, "log", "one_se", on_step)
@@ -229,45 +241,65 @@ def _chosen(
 
 
 def _named(
-    rows: Rows, methods: Sequence[str | Calibrator] | None, inputs: Inputs
-) -> dict[str, Calibrator]:
+    rows: Rows, methods: Sequence[str | CalibratorLike] | None, inputs: Inputs
+) -> dict[str, CalibratorLike]:
     """The candidates by name; two of one method go by what they were constructed with."""
-    if isinstance(methods, str | Calibrator):
+    if isinstance(methods, str | CalibratorLike):
         raise InvalidInputError(
             f"methods: expected several, got the single {methods!r}; put it in a list"
         )
-    listed = list(AUTO[rows.input] if methods is None else methods)
+    if methods is None:
+        out = {one.method for one in _left_out(rows)}
+        methods = [one for one in AUTO[rows.input] if one not in out]
+    listed = list(methods)
     if not listed:
         raise InvalidInputError("methods: expected at least one, got none")
     resolved = [_resolved(one, rows, inputs) for one in listed]
-    names = [one.method for one in resolved]
-    named: dict[str, Calibrator] = {}
+    names = [method_of(one) for one in resolved]
+    named: dict[str, CalibratorLike] = {}
     for one in resolved:
-        name = one.method if names.count(one.method) == 1 else repr(one)
+        name = method_of(one) if names.count(method_of(one)) == 1 else repr(one)
         if name in named:
             raise InvalidInputError(f"methods: expected each once, got {name} twice")
         named[name] = one
     return named
 
 
-def _resolved(calibrator: object, rows: Rows, inputs: Inputs) -> Calibrator:
+def _left_out(rows: Rows) -> list[Candidate]:
+    """The default methods that would take too long on so many different confidences."""
+    if rows.input == "classes":
+        return []
+    n_different = int(np.unique(rows.X).size)
+    return [
+        Candidate(
+            *(name, math.nan, math.nan, math.nan, math.nan, TABLE[name].simplicity),
+            note=f"left out: more than {most:,} different confidences",
+        )
+        for name, most in AUTO_AT_MOST.items()
+        if n_different > most
+    ]
+
+
+def _resolved(calibrator: object, rows: Rows, inputs: Inputs) -> CalibratorLike:
     if isinstance(calibrator, str):
         return make(calibrator, rows.input, inputs=inputs)
-    if not isinstance(calibrator, Calibrator):
+    if isinstance(calibrator, type) or not isinstance(calibrator, CalibratorLike):
         raise InvalidInputError(
-            f"calibrator: expected a name or a calibrator, got {type(calibrator).__name__}"
+            "calibrator: expected a name or a calibrator (an object with fit, predict and get_params), "
+            f"got {calibrator.__name__ if isinstance(calibrator, type) else type(calibrator).__name__}"
         )
-    if calibrator.input != rows.input:
+    made_for = getattr(calibrator, "input", rows.input)
+    if made_for != rows.input:
         raise InvalidInputError(
             f"calibrator: expected one for {rows.input}, as X has shape {rows.X.shape}, got "
-            f"{calibrator!r} for {calibrator.input}"
+            f"{calibrator!r} for {made_for}"
         )
     return calibrator
 
 
 def _compared(
     rows: Rows,
-    named: dict[str, Calibrator],
+    named: dict[str, CalibratorLike],
     folds: IntArray,
     score: Score,
     rule: Rule,
@@ -289,7 +321,7 @@ def _compared(
         raise InvalidInputError(
             f"methods: expected one that can be fitted with a finite {_SCORES[score]}, got {told}"
         )
-    best = min(finite, key=lambda name: (means[name][0], named[name].simplicity))
+    best = min(finite, key=lambda name: (means[name][0], simplicity_of(named[name])))
     candidates: list[Candidate] = []
     eligible: set[str] = set()
     for name, calibrator in named.items():
@@ -303,7 +335,7 @@ def _compared(
             if difference <= (spread if rule == "one_se" else 0.0) + ROUNDING:
                 eligible.add(name)
         candidates.append(
-            Candidate(name, mean, se, difference, spread, calibrator.simplicity, note)
+            Candidate(name, mean, se, difference, spread, simplicity_of(calibrator), note)
         )
     candidates.sort(key=lambda one: (math.isnan(one.loss), one.loss, one.simplicity))
     winner = min(
@@ -322,8 +354,9 @@ def _note(outcome: OutOfFold, infinite: bool) -> str:
 
 
 def _reason(chosen: Candidate, candidates: list[Candidate], score: Score, rule: Rule) -> str:
-    name = f"{chosen.method} (no calibration)" if chosen.simplicity == 0 else chosen.method
-    text = f"{name}: cross-validated {_SCORES[score]} {chosen.loss:.4f} +- {chosen.se:.4f}"
+    name = _plain(chosen.method)
+    called = f"{name} (no calibration)" if chosen.simplicity == 0 else name
+    text = f"{called}: cross-validated {_SCORES[score]} {chosen.loss:.4f} ± {chosen.se:.4f}"
     best = candidates[0]
     usable = [one for one in candidates if math.isfinite(one.loss)]
     simpler = [one for one in usable if one.simplicity < chosen.simplicity]
@@ -331,9 +364,9 @@ def _reason(chosen: Candidate, candidates: list[Candidate], score: Score, rule: 
         text += ", the only candidate"
     elif chosen is not best:
         text += (
-            f"; {best.method} is best with {best.loss:.4f}, within one standard error "
+            f"; {_plain(best.method)} is best with {best.loss:.4f}, within one standard error "
             f"({chosen.difference_se:.4f} for the paired difference {chosen.difference:.4f}), and "
-            f"{chosen.method} is simpler"
+            f"{name} is simpler"
         )
     elif rule == "best" or not simpler:
         text += f", the lowest of {len(usable)} candidates"
@@ -342,10 +375,15 @@ def _reason(chosen: Candidate, candidates: list[Candidate], score: Score, rule: 
             f", the lowest of {len(usable)} candidates, and no simpler one is within one standard "
             "error of it"
         )
-    out = [one.method for one in candidates if not math.isfinite(one.loss)]
+    out = [_plain(one.method) for one in candidates if not math.isfinite(one.loss)]
     if out:
-        text += f". Out of the running (see the notes): {', '.join(out)}"
+        text += f". Out of the running: {', '.join(out)}"
     return text
+
+
+def _plain(method: str) -> str:
+    """A method's name as it is asked for: `temperature`, also for class scores."""
+    return method.removeprefix("class_")
 
 
 def _prefixed(on_step: Callable[[str], None] | None, prefix: str) -> Callable[[str], None] | None:

@@ -38,6 +38,8 @@ class About:
         created: when, in ISO 8601, or "".
         reason: why this method, in a sentence or two.
         candidates: the methods that were compared.
+        missing: share of the rows without a confidence that were right, or whose event came true,
+            in [0, 1]; None where there were none with a truth.
     """
 
     kind: Literal["answer", "event", "classes"]
@@ -48,14 +50,16 @@ class About:
     created: str = ""
     reason: str = ""
     candidates: tuple[Candidate, ...] = ()
+    missing: float | None = None
 
 
-def to_text(calibrator: Calibrator, about: About) -> str:
+def to_text(calibrator: Calibrator, about: About | None = None) -> str:
     """A fitted calibrator as a JSON text.
 
     Args:
         calibrator: fitted, of a class in `TABLE`.
-        about: what it was fitted on.
+        about: what it was fitted on; unless given, as many rows as its `fit_` counts, of answers or of
+            classes.
 
     Returns:
         The text, with a digest over its content.
@@ -97,13 +101,14 @@ def from_text(text: str, path: str | None = None) -> tuple[Calibrator, About]:
     return _restored(unsealed(text, path, _KIND, SCHEMA_VERSION), path)
 
 
-def save(path: str | os.PathLike[str], calibrator: Calibrator, about: About) -> None:
+def save(path: str | os.PathLike[str], calibrator: Calibrator, about: About | None = None) -> None:
     """Write a fitted calibrator to a file, whole or not at all.
 
     Args:
         path: where to; its folder must exist.
         calibrator: fitted, of a class in `TABLE`.
-        about: what it was fitted on.
+        about: what it was fitted on; unless given, as many rows as its `fit_` counts, of answers or of
+            classes.
 
     Raises:
         InvalidInputError: the calibrator is not fitted, or of a class that is not in `TABLE`.
@@ -114,10 +119,10 @@ def save(path: str | os.PathLike[str], calibrator: Calibrator, about: About) -> 
         >>> from levelhead.calibrators import PlattScaling
         >>> fitted = PlattScaling().fit([0.9, 0.9, 0.8, 0.4], [1, 0, 1, 0])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save(f"{folder}/calibrator.json", fitted, About("answer", 4))
+        ...     save(f"{folder}/calibrator.json", fitted)
         ...     again, about = load(f"{folder}/calibrator.json")
-        >>> again, about.kind
-        (PlattScaling(), 'answer')
+        >>> again, about.kind, about.n
+        (PlattScaling(), 'answer', 4)
     """
     write_sealed(path, _KIND, SCHEMA_VERSION, _content(calibrator, about))
 
@@ -144,13 +149,17 @@ def load(path: str | os.PathLike[str]) -> tuple[Calibrator, About]:
     return _restored(read_sealed(path, _KIND, SCHEMA_VERSION), os.fspath(path))
 
 
-def _content(calibrator: Calibrator, about: About) -> dict[str, Any]:
-    known = TABLE.get(calibrator.method)
-    if known is not type(calibrator):
+def _content(calibrator: Calibrator, about: About | None) -> dict[str, Any]:
+    if type(calibrator) not in TABLE.values():
         raise InvalidInputError(
             f"calibrator: expected one of {', '.join(sorted(TABLE))}, which can be read back, got "
-            f"{type(calibrator).__name__}"
+            f"{type(calibrator).__name__}; keep one of your own in a file of your own"
         )
+    state = calibrator.state()
+    if about is None:
+        about = About("classes" if calibrator.input == "classes" else "answer", calibrator.fit_.n)
+    if about.missing is not None and not 0.0 <= about.missing <= 1.0:
+        raise InvalidInputError(f"missing: expected a share in [0, 1], got {about.missing}")
     if about.kind not in _KINDS:
         raise unknown_name("kind", str(about.kind), _KINDS)
     if (about.kind == "classes") != (calibrator.input == "classes"):
@@ -160,7 +169,7 @@ def _content(calibrator: Calibrator, about: About) -> dict[str, Any]:
     return {
         "method": calibrator.method,
         "parameters": calibrator.get_params(),
-        "state": calibrator.state(),
+        "state": state,
         "about": {
             "kind": about.kind,
             "n": about.n,
@@ -170,6 +179,7 @@ def _content(calibrator: Calibrator, about: About) -> dict[str, Any]:
             "created": about.created,
             "reason": about.reason,
             "candidates": [_from_candidate(one) for one in about.candidates],
+            "missing": about.missing,
         },
     }
 
@@ -210,6 +220,10 @@ def _to_about(entry: dict[str, Any]) -> About:
     if kind not in _KINDS:
         raise unknown_name("kind", kind, _KINDS)
     sketch = _entry(entry, "fit_keys", dict, type(None))
+    # files that were written before rows without a confidence were counted have no such entry
+    missing = _entry(entry, "missing", float, int, type(None)) if "missing" in entry else None
+    if missing is not None and not 0.0 <= missing <= 1.0:
+        raise InvalidInputError(f"missing: expected a share in [0, 1], got {missing}; fit it again")
     return About(
         kind=kind,
         n=_entry(entry, "n", int),
@@ -219,6 +233,7 @@ def _to_about(entry: dict[str, Any]) -> About:
         created=_entry(entry, "created", str),
         reason=_entry(entry, "reason", str),
         candidates=tuple(_to_candidate(one) for one in _entry(entry, "candidates", list)),
+        missing=None if missing is None else float(missing),
     )
 
 
