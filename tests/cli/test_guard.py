@@ -156,6 +156,11 @@ def test_the_json_of_a_threshold(folder: Path, tmp_path: Path) -> None:
     assert only["n_answered"] > 60
     assert only["n_errors"] / only["n_answered"] <= 0.25
     assert only["advice"] == ""
+    found = json.loads(
+        quick(*arguments, "--delta", 0.2, "-o", tmp_path / "g.json", "--json", "-", "--quiet")
+    )
+    (looser,) = found["thresholds"].values()
+    assert (only["delta"], looser["delta"]) == (0.05, 0.2)
 
 
 def test_a_threshold_for_each_slice(folder: Path, tmp_path: Path) -> None:

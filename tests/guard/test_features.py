@@ -246,6 +246,22 @@ def test_features_that_cannot_be_had(p: Predictions, names: list[str], words: st
         features(p, names)
 
 
+def test_a_column_of_ones_own_may_be_spelled() -> None:
+    """CSV has nothing but text where a cell is empty or quoted."""
+    spelled = ["0.5", "", None, " 2 ", "n/a", "true"]
+    p = Predictions.from_arrays("answer", [0.5] * 6, [1] * 6, columns={"mine": spelled})
+    found = features(p, [], ["mine"])
+    assert found.names == ("column mine",)
+    np.testing.assert_array_equal(found.values[:, 0], [0.5, NAN, NAN, 2.0, NAN, 1.0])
+    for word, message in (
+        ("high", "mine: expected a column of numbers as evidence, got one of type string"),
+        ("inf", "mine: expected finite numbers as evidence, got inf in row 2"),
+    ):
+        p = Predictions.from_arrays("answer", [0.5] * 2, [1] * 2, columns={"mine": ["1", word]})
+        with pytest.raises(InvalidInputError, match=re.escape(message)):
+            features(p, [], ["mine"])
+
+
 def test_agreement_without_answers_is_refused_by_name() -> None:
     p = dataclasses.replace(P, prompt_id=E.columns["answer"])
     with pytest.raises(InvalidInputError, match="agreement: expected a column answer, got text"):

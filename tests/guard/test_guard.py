@@ -14,10 +14,15 @@ import pyarrow as pa
 import pytest
 
 from levelhead import metrics, readers
+from levelhead._sketch import Sketch
+from levelhead.calibrators.scaling import PlattScaling
 from levelhead.errors import InvalidInputError, RecordError
 from levelhead.guard import _guard
+from levelhead.guard._rows import rows_of
+from levelhead.guard.drift import ScoreReference
 from levelhead.guard.guard import apply_guard, evaluate, fit_guard, load, save, set_threshold
 from levelhead.guard.splits import PARTS, split
+from levelhead.guard.verifier import fit_verifier
 from levelhead.readers import ReadOptions
 from levelhead.records import STATUSES, Predictions, concat
 
@@ -329,6 +334,64 @@ def test_more_units_than_the_sketch_keeps(monkeypatch: pytest.MonkeyPatch) -> No
     assert e.n_rows >= (part == 3).sum() * 0.25  # what a sample cannot tell counts as seen
 
 
+def test_names_are_kept_one_by_one_far_beyond_a_sample() -> None:
+    """20 of 400 prompts are of a large fit: they are known, and nothing else is left out."""
+    p = worlds.answers(20_000).predictions
+    g = fit_guard(p, features=FEATURES)
+    assert g.fit_units.complete
+    trained = np.flatnonzero(part_of(p) == 0)[:20]
+    mixed = concat([worlds.answers(380, seed=5, start=70_000).predictions, p.take(trained)])
+    e = evaluate(g, mixed)
+    assert (e.n_rows, e.counts["left_out"]) == (380, 20)
+    assert "cannot tell" not in e.rows
+    assert set_threshold(g, mixed, max_error=0.1).policy.thresholds[""].n == 380  # type: ignore[union-attr]
+
+
+def test_the_test_part_is_not_spent_by_a_threshold_whose_names_are_a_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    p = worlds.answers(1000).predictions
+    fitted = fit_guard(p)
+    monkeypatch.setattr("levelhead.guard.guard.SKETCH_SIZE", 16)
+    g = set_threshold(fitted, p, max_error=0.1)
+    assert g.threshold_units is not None
+    assert not g.threshold_units.complete
+    fresh = worlds.answers(400, seed=5, start=70_000).predictions
+    n_test = int((part_of(p) == 3).sum())
+    e = evaluate(g, p)
+    assert e.n_rows == n_test
+    assert "cannot tell" not in e.rows  # the fit's own are known one by one, and so is their part
+    e = evaluate(g, concat([p, fresh]))
+    assert e.n_rows == n_test + 400
+    assert "of 1,400 prompts it cannot tell whether it has met them" in e.rows
+    assert "0 count as met" in e.rows
+
+
+def test_what_cannot_be_told_counts_as_met_beside_what_was_met(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    p = worlds.answers(1000).predictions
+    monkeypatch.setattr("levelhead.guard.guard.SKETCH_SIZE", 500)
+    g = fit_guard(p)
+    fresh = worlds.answers(400, seed=5, start=70_000).predictions
+    known = Sketch.of(fresh.prompt_id.to_pylist(), 400).hashes <= g.fit_units.hashes[-1]  # type: ignore[union-attr]
+    test = part_of(fresh) == 3
+    e = evaluate(g, concat([p, fresh]))
+    every = {name: i for i, name in enumerate(fresh.prompt_id.to_pylist())}  # type: ignore[union-attr]
+    told = [Sketch.of([name]).hashes[0] <= g.fit_units.hashes[-1] for name in every]
+    assert sum(told) == known.sum()
+    assert e.n_rows == (part_of(p) == 3).sum() + (np.array(told) | test).sum()
+    alone = evaluate(g, fresh)
+    assert alone.n_rows == 400
+    n = 400 - int(known.sum())
+    assert f"of {n} of 400 prompts it cannot tell whether it has met them" in alone.rows
+    assert "0 count as met" in alone.rows
+    # nothing to go by: careful
+    name = next(name for name, told in zip(every, told, strict=True) if not told)
+    one = fresh.take(np.array([every[name]]))
+    assert g.seen(rows_of(one, None), one).fitted.all()
+
+
 def test_a_unit_above_the_prompt() -> None:
     """Prompts of a unit stay together, and one of each counts for the threshold."""
     w = worlds.answers(2000)
@@ -501,13 +564,93 @@ def test_a_file_that_is_not_a_guard(guard, tmp_path: Path) -> None:
         lambda s: s.update(reference={}),
         lambda s: s.update(shares=None),
         lambda s: s.update(fit_units={}),
+        lambda s: s.update(counts={}),
+        lambda s: s["counts"]["train"].pop("rows"),
+        lambda s: s.update(shares=[10**400, 0, 0, 0]),
+        lambda s: s["reference"]["edges"].append(10**400),
+        lambda s: s["reference"]["counts"].__setitem__(0, 10**400),
+        lambda s: s["reference"]["counts"].__setitem__(0, 10**17),
+        lambda s: s["histogram"].__setitem__(0, 10**400),
+        lambda s: s["verifier"].update(intercept=10**400),
+        lambda s: s["policy"]["thresholds"][""].update(n=0, n_answered=0),
+        lambda s: s["policy"]["thresholds"][""].update(value=-(10**400)),
+        lambda s: s["policy"].update(margin=10**400),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(change, guard) -> None:
     state = json.loads(json.dumps(guard.state()))
     change(state)
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError) as caught:
         _guard.Guard.from_state(state)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_of_slices_is_no_content() -> None:
+    """Rows without ids are found again in the file of the fit, read with one column more."""
+    w = worlds.answers(800).predictions
+    p = dataclasses.replace(w, prompt_id=None)
+    wide = dataclasses.replace(
+        p, columns=p.columns.append_column("region", pa.array(["north", "south"] * 400))
+    )
+    g = fit_guard(p)
+    by = set_threshold(g, wide, max_error=0.2, by="region")
+    assert "of the threshold part of the file of the fit; " in by.threshold_rows
+    assert by.policy is not None
+    plain = set_threshold(g, p, max_error=0.2).policy
+    assert plain is not None
+    assert sum(t.n for t in by.policy.thresholds.values()) == plain.thresholds[""].n
+    assert evaluate(by, wide).n_rows == evaluate(g, p).n_rows
+
+
+def test_tied_samples_are_chosen_without_their_truth() -> None:
+    """Both samples of a prompt have one score; their answers differ and one of them is right."""
+    g = fit_guard(worlds.answers(400).predictions, features=FEATURES)
+    n = 100
+    right = np.tile([1.0, 0.0], n)
+    p = Predictions.from_arrays(
+        "answer", [0.9] * (2 * n), right, prompt_id=[f"t{i // 2}" for i in range(2 * n)],
+        columns={"p_true": [0.6] * (2 * n), "answer": ["this", "that"] * n},
+    )  # fmt: skip
+    rank = apply_guard(g, p).columns["rank"].to_pylist()
+    assert sorted(set(rank)) == [1, 2]
+    for label in (1.0 - right, np.ones(2 * n), np.full(2 * n, np.nan)):
+        other = dataclasses.replace(p, label=label)
+        assert apply_guard(g, other).columns["rank"].to_pylist() == rank
+
+
+def test_the_reference_of_drift_is_the_calibration_part(world, fitted) -> None:
+    """The verifier is too sure of the rows that it learned on."""
+    p = worlds.answers(600).predictions
+    g = fit_guard(p)
+    score = apply_guard(g, p).columns["verified"].to_numpy()
+    assert g.reference == ScoreReference.of(score[part_of(p) == 1])
+    assert g.reference != ScoreReference.of(score[part_of(p) == 0])
+
+
+def test_both_fits_are_weighted() -> None:
+    p = worlds.answers(600).predictions
+    weight = np.where(p.label == 1.0, 1.0, 4.0)
+    g = fit_guard(dataclasses.replace(p, weight=weight), features=FEATURES)
+    x = np.column_stack((p.confidence, p.columns["p_true"].to_numpy()))
+    part = part_of(p)
+    train, calibrate = part == 0, part == 1
+    groups = [name for name, one in zip(p.prompt_id.to_pylist(), train, strict=True) if one]  # type: ignore[union-attr]
+
+    def fits(weights: tuple[np.ndarray | None, np.ndarray | None]):
+        verifier = fit_verifier(
+            x[train], FEATURES, p.label[train], weights=weights[0], groups=groups
+        )
+        return verifier, PlattScaling().fit(
+            g.verifier.predict(x[calibrate]), p.label[calibrate], sample_weight=weights[1]
+        ).state()  # fmt: skip
+
+    verifier, calibrator = fits((weight[train], weight[calibrate]))
+    assert g.verifier.weights == pytest.approx(verifier.weights, abs=1e-12)
+    assert g.verifier.intercept == pytest.approx(verifier.intercept, abs=1e-12)
+    assert g.calibrator.state() == calibrator
+    bare, flat = fits((None, None))
+    assert abs(bare.intercept - verifier.intercept) > 0.1
+    assert flat != calibrator
 
 
 def test_rows_without_prompts_are_known_by_their_content() -> None:

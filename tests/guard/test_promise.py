@@ -133,6 +133,12 @@ def test_a_state_that_lacks_an_entry_is_refused() -> None:
         ("path", [[0.5, 200, 20]]),
         ("path", "none"),
         ("n_min", -1),
+        ("n", 0),
+        ("n", 10**400),
+        ("n_min", 10**400),
+        ("max_error", 10**400),
+        ("value", -(10**400)),
+        ("path", [[0.5, 200, 20, 10**400]]),
     ],
 )
 def test_a_state_of_another_shape_is_refused(entry: str, value: Any) -> None:
@@ -140,3 +146,9 @@ def test_a_state_of_another_shape_is_refused(entry: str, value: Any) -> None:
         InvalidInputError, match=r"^threshold: expected the entries as they were sav"
     ):
         Threshold.from_state({**kept().state(), entry: value})
+
+
+def test_a_threshold_on_no_rows_is_none() -> None:
+    state = {**kept().state(), "n": 0, "n_answered": 0, "value": None}
+    with pytest.raises(InvalidInputError, match=r"^threshold: expected the entries"):
+        Threshold.from_state(state)

@@ -144,3 +144,13 @@ def test_ids_of_units_are_called_by_their_column() -> None:
     assert warning.startswith("200 of 200 gene ids also occur")
     assert "If they are other genes," in warning
     assert rows_of(q, "gene").coarse
+
+
+def test_a_fresh_threshold_spends_what_a_sample_cannot_tell(
+    fitted: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes of all parts; that some of the test part were taken is seen from those it can tell."""
+    monkeypatch.setattr("levelhead.guard.guard.SKETCH_SIZE", 200)
+    guard = set_threshold(fitted, world(seed=1), max_error=0.35, fresh=True)
+    with pytest.raises(InvalidInputError, match="expected rows that the guard has not seen"):
+        evaluate(guard, world(seed=1))

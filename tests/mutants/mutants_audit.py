@@ -92,4 +92,18 @@ MUTANTS = [
         why="a drop is measured downwards",
         tests=["tests/audit/test_gate.py"],
     ),
+    Mutant(
+        target="levelhead.audit.compare",
+        old="return row.p_value if apart == (row.p_value <= 1.0 - level) else None",
+        new="return row.p_value",
+        why="prints chance beside an interval that excludes 0",
+        tests=COMPARE,
+    ),
+    Mutant(
+        target="levelhead.cli._console",
+        old="self._waiting.start()",
+        new="pass",
+        why="shows no bar for a slow audit of small files",
+        tests=["tests/cli/test_console.py::test_a_bar_appears_where_the_work_takes_long"],
+    ),
 ]

@@ -38,6 +38,13 @@ MUTANTS = [
         tests=["tests/guard/test_words.py"],
     ),
     Mutant(
+        target=WORDS,
+        old="    if not promise or not changed:\n",
+        new="    if True:\n",
+        why="a promise stands unqualified behind the alarm that ends it",
+        tests=["tests/guard/test_words.py"],
+    ),
+    Mutant(
         target="levelhead._text",
         old='    if 0.0 < value < 0.0005:\n        return "<0.1%"\n',
         new="",

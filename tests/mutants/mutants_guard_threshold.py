@@ -41,8 +41,8 @@ MUTANTS = [
     ),
     Mutant(
         target=TARGET,
-        old='max(least, _count("n_min", n_min))',
-        new='_count("n_min", n_min)',
+        old="max(least, _least_rows(n_min, scores.size))",
+        new="_least_rows(n_min, scores.size)",
         why="begins in a cell that cannot pass, so that nothing is ever answered",
         tests=["tests/guard/test_threshold.py::test_a_minimum_below_what_can_pass_is_raised_to_it"],
     ),
@@ -67,9 +67,9 @@ MUTANTS = [
     ),
     Mutant(
         target="levelhead.guard.policy",
-        old="~answered & known & (scores >= self.escalate_above)",
-        new="~answered & (scores >= self.escalate_above)",
-        why="hands on what belongs to a slice that nobody has looked at",
+        old="            least = table[code]\n",
+        new="            least = table[np.maximum(code, 0)]\n",
+        why="answers in a slice that nobody has looked at, by the threshold of another",
         tests=["tests/guard/test_policy.py"],
     ),
     Mutant(

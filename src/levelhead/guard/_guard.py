@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
@@ -19,6 +20,7 @@ from levelhead.guard._rows import (
     answers,
     check_predictions,
     one_of,
+    parts_of,
     rows_of,
     unanswered,
 )
@@ -27,6 +29,7 @@ from levelhead.guard.drift import ScoreReference
 from levelhead.guard.features import OWN, features
 from levelhead.guard.policy import Policy
 from levelhead.guard.ranking import MARGIN, overconfident
+from levelhead.guard.splits import PARTS
 from levelhead.guard.verifier import Verifier
 from levelhead.records import KINDS, Kind, Predictions
 
@@ -37,6 +40,7 @@ CALIBRATORS: dict[str, type[PlattScaling] | type[IsotonicCalibration]] = {
 
 
 N_HISTOGRAM = 20
+MAX_COUNT = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,7 @@ class Guard:
             self.verifier.names,
             units=(self.fit_units, self.threshold_units),
             contents=(self.fit_rows, self.threshold_contents),
+            test=parts_of(rows, self.seed, self.shares) == PARTS.index("test"),
             fresh=fresh,
         )
 
@@ -172,10 +177,11 @@ class Guard:
             InvalidInputError: an entry is missing or does not fit.
         """
         try:
+            _check_numbers(state)
             return cls._restored(state)
         except InvalidInputError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InvalidInputError(
                 f"guard: expected what fit_guard wrote, got {type(error).__name__} {error}; fit it "
                 "again"
@@ -214,9 +220,31 @@ class Guard:
             threshold_contents=_restored(state["threshold_contents"]),
             threshold_rows=str(state["threshold_rows"]),
             warnings=tuple(str(warning) for warning in state["warnings"]),
-            counts=cast(dict[str, dict[str, int]], state["counts"]),
+            counts=_counts(state["counts"]),
             notes=tuple(str(note) for note in state["notes"]),
         )
+
+
+def _check_numbers(state: Mapping[str, Any]) -> None:
+    """Refuse numbers that no guard holds and no array can, wherever they are."""
+    rest: list[Any] = [value for name, value in state.items() if name != "seed"]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            rest.extend(cast(dict[str, Any], value).values())
+        elif isinstance(value, list):
+            rest.extend(cast(list[Any], value))
+        elif (isinstance(value, int) and abs(value) > MAX_COUNT) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            raise InvalidInputError(
+                "guard: expected finite numbers and counts below 2^63, got others; fit it again"
+            )
+
+
+def _counts(state: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    kinds = ("units", "prompts", "rows")
+    return {part: {kind: int(state[part][kind]) for kind in kinds} for part in PARTS}
 
 
 def _kept(sketch: Sketch | None) -> dict[str, Any] | None:

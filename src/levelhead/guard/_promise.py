@@ -14,6 +14,8 @@ from levelhead.errors import InvalidInputError
 
 __all__ = ["Cell", "Threshold", "certainty"]
 
+MAX_COUNT = 2**63 - 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -152,6 +154,7 @@ class Threshold:
             and all(_is_number(state[k]) for k in ("max_error", "n_errors", "bound"))
             and all(_is_number(state[k]) or state[k] is None for k in ("delta", "p_value"))
             and all(_is_count(state[k]) for k in ("n", "n_answered", "n_min", "grid_size"))
+            and n > 0
             and state["n_answered"] <= n
             and isinstance(state["path"], list)
             and all(
@@ -169,11 +172,13 @@ class Threshold:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= MAX_COUNT  # beyond it some are no floats at all
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
 def certainty(delta: float) -> str:

@@ -182,21 +182,19 @@ def parts_of(rows: Rows, seed: int, shares: tuple[float, ...]) -> npt.NDArray[np
     return split(rows.units, seed=seed, shares=shares)[rows.unit]
 
 
-def seen_units(rows: Rows, sketch: Sketch | None) -> BoolArray:
-    """(N,) whether each row's unit is in the sketch.
+def seen_units(rows: Rows, sketch: Sketch | None) -> tuple[BoolArray, BoolArray]:
+    """(N,) whether each row's unit is known to be in the sketch, and whether that cannot be told.
 
-    Where a sketch is a sample, what it cannot tell counts as seen as soon as anything is seen.
+    A sketch that is a sample tells nothing of the units whose hash lies beyond those that it keeps.
     """
     if sketch is None or not rows.units:
-        return np.zeros(rows.unit.size, dtype=np.bool_)
-    share = sketch.seen(rows.units)
-    if share in (0.0, 1.0):
-        return np.full(rows.unit.size, share == 1.0)
+        return np.zeros(rows.unit.size, np.bool_), np.zeros(rows.unit.size, np.bool_)
     hashes = _hashes(rows.units)
     seen = np.isin(hashes, sketch.hashes)
+    beyond = np.zeros(hashes.size, np.bool_)
     if not sketch.complete:
-        seen |= hashes > sketch.hashes[-1]
-    return seen[rows.unit]
+        beyond = hashes > sketch.hashes[-1]
+    return seen[rows.unit], beyond[rows.unit]
 
 
 def _hashes(units: list[str]) -> npt.NDArray[np.uint64]:

@@ -39,6 +39,7 @@ class Seen:
     bound: BoolArray  # (N,) the unit's name occurs among those that the threshold was set on
     share: float
     fresh: bool  # declared to be others, whatever their names are
+    unclear: BoolArray  # (N,) the guard does not keep enough names to tell
 
     @property
     def same(self) -> bool:
@@ -77,10 +78,20 @@ def seen_of(
     *,
     units: tuple[Sketch, Sketch | None],
     contents: tuple[Sketch, Sketch | None],
+    test: BoolArray,
     fresh: bool = False,
 ) -> Seen:
-    """What is known of the rows; `units` and `contents` are those of the fit and of the threshold."""
-    fitted, bound = seen_units(rows, units[0]), seen_units(rows, units[1])
+    """What is known of the rows; `units` and `contents` are those of the fit and of the threshold.
+
+    `test` is where the unit's part is the test part.
+    """
+    (in_fit, no_fit), (in_bound, no_bound) = seen_units(rows, units[0]), seen_units(rows, units[1])
+    fitted = _assumed(in_fit, no_fit, np.ones(test.size, np.bool_), alone=True)
+    # A threshold takes none of the test part of a fit, unless it was set on rows declared fresh.
+    spared = fitted & test
+    bound = in_bound | _assumed(in_bound, no_bound, spared, alone=False)
+    bound |= _assumed(in_bound, no_bound, ~fitted, alone=True)
+    unclear = (no_fit | no_bound) & ~in_fit & ~in_bound
     met = fitted | bound
     share = np.nan
     if met.any():
@@ -95,8 +106,30 @@ def seen_of(
                 "fresh: expected rows that the guard has not met, got some of which "
                 f"{percent(share)} are rows of its fit or threshold; leave out fresh (--fresh)"
             )
-        fitted = bound = np.zeros(met.size, np.bool_)
-    return Seen(fitted, bound, share, fresh)
+        fitted = bound = unclear = np.zeros(met.size, np.bool_)
+    return Seen(fitted, bound, share, fresh, unclear)
+
+
+def _assumed(known: BoolArray, unclear: BoolArray, among: BoolArray, *, alone: bool) -> BoolArray:
+    """What counts as met `among` the rows: what is known, and what cannot be told beside that.
+
+    `alone` says whether what cannot be told counts too where nothing else is there to go by.
+    """
+    known, unclear = known & among, unclear & among
+    careful = bool(known.any()) or (alone and not (among & ~unclear).any())
+    return known | unclear if careful else known
+
+
+def _unclear_sentence(seen: Seen, rows: Rows, what: str) -> str:
+    """How many units cannot be told from those that were met; "" where all can."""
+    if not seen.unclear.any():
+        return ""
+    met = distinct(rows.unit[seen.unclear & (seen.fitted | seen.bound)])
+    n = distinct(rows.unit[seen.unclear])
+    return (
+        f"; of {n:,} of {len(rows.units):,} {what}s it cannot tell whether it has met them, as it keeps "
+        f"a sample of their names: {met:,} count as met"
+    )
 
 
 def collision(seen: Seen, rows: Rows, left_out: int, unit: str | None) -> str:
@@ -135,13 +168,14 @@ def threshold_sentence(
 ) -> str:
     """Which rows a threshold was set on."""
     what = unit or "prompt"
+    end = _unclear_sentence(seen, rows, what)
     n = f"{plural(n_prompts, 'prompt')}" + (f", one of each {unit}," if per_unit and unit else "")
     if seen.fresh:
         return f"the threshold was set on {n} that were declared fresh (all of the file)"
     known = distinct(rows.unit[seen.fitted])
     if not known:
-        return f"the threshold was set on {n} that the fit had not seen (all of the file)"
-    left = f"{plural(left_out, 'row')} of other parts were left out"
+        return f"the threshold was set on {n} that the fit had not seen (all of the file){end}"
+    left = f"{plural(left_out, 'row')} of other parts were left out{end}"
     if known == len(rows.units) and not seen.share < WHOLLY:
         return f"the threshold was set on {n} of the threshold part of the file of the fit; {left}"
     return (
@@ -151,21 +185,25 @@ def threshold_sentence(
 
 
 def evaluated_sentence(
-    n_prompts: int, left_out: int, seen: Seen, kept: BoolArray, insisted: bool, unit: str | None
+    whole: Rows, n_prompts: int, seen: Seen, kept: BoolArray, insisted: bool, unit: str | None
 ) -> str:
     """Which rows were judged, and whether that is fair."""
     what, n = unit or "prompt", plural(n_prompts, "prompt")
+    end = _unclear_sentence(seen, whole, what)
     if insisted:
         return f"Judged on {n}, of which the guard has seen some: this is no fair test"
     if seen.fresh:
         return f"Judged on {n} that were declared fresh"
+    left_out = int((~kept).sum())
     if not left_out:
-        return f"Judged on {n} that the guard had not seen"
+        return f"Judged on {n} that the guard had not seen{end}"
     left = f"{plural(left_out, 'row')} were left out because the guard learned from their {what}"
     if not (seen.fitted & kept).any():
-        return f"Judged on {n}, those that it had not seen; {left}, or was given it to learn from"
+        return (
+            f"Judged on {n}, those that it had not seen; {left}, or was given it to learn from{end}"
+        )
     own = seen.fitted.all() and not seen.share < WHOLLY
     where = (
         "the test part of the file of the fit" if own else "its test part and what it had not seen"
     )
-    return f"Judged on {n}, {where}; {left}, or was given it to learn from"
+    return f"Judged on {n}, {where}; {left}, or was given it to learn from{end}"

@@ -259,7 +259,7 @@ class ScoreReference:
             and len(counts) == len(edges) + 1
             and all(a < b for a, b in itertools.pairwise(edges))
             and all(math.isfinite(e) for e in edges)
-            and sum(counts) + missing > 0
+            and 0 < sum(counts) + missing < 10**9  # what the null distribution can draw from
         )
         if not good:
             raise InvalidInputError(

@@ -72,7 +72,8 @@ __all__ = [
 ISOTONIC_PROMPTS = 1000
 """From so many calibration prompts on, the calibrator may have any monotone shape."""
 
-SKETCH_SIZE = 1 << 14
+SKETCH_SIZE = 1_000_000
+"""Units whose names are kept, 16 bytes of the file each; beyond that it cannot tell of every one."""
 
 ADDED = ("stated_confidence", "verified", "shown", "overconfident", "rank", "decision")
 """The columns that `apply_guard` adds; `decision` once there is a threshold."""
@@ -438,7 +439,7 @@ def evaluate(
         slices=None if by is None else column(kept, by),
         left_out=left_out,
         on_fit_rows=insisted,
-        sentence=evaluated_sentence(len(rows.prompts), left_out, seen, keep, insisted, guard.unit),
+        sentence=evaluated_sentence(whole, len(rows.prompts), seen, keep, insisted, guard.unit),
         collides=collides,
     )
     return evaluated(judged, seed)

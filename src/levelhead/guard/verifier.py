@@ -182,7 +182,7 @@ class Verifier:
         """
         try:
             names = tuple(str(name) for name in state["names"])
-            columns = tuple(Column(**one) for one in state["columns"])
+            columns = tuple(_column(one) for one in state["columns"])
             trees = state["trees"]
             model = state["model"]
             weights = tuple(float(one) for one in state["weights"])
@@ -199,7 +199,7 @@ class Verifier:
                 converged=bool(state["converged"]),
                 notes=tuple(str(note) for note in state["notes"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidInputError(
                 f"verifier: expected what fit_verifier wrote, got {type(error).__name__} {error}; "
                 "fit it again"
@@ -212,6 +212,15 @@ class Verifier:
                 "fit it again"
             )
         return verifier
+
+
+def _column(state: Mapping[str, Any]) -> Column:
+    """The input that a state describes."""
+    feature, form = state["feature"], state["form"]
+    if type(feature) is not int or form not in ("value", "logit", "missing"):
+        raise ValueError(f"a column of feature {feature!r} and form {form!r}")
+    numbers = {name: float(state[name]) for name in ("fill", "low", "high", "center", "scale")}
+    return Column(feature, form, str(state["name"]), **numbers)
 
 
 def fit_verifier(
