@@ -64,7 +64,9 @@ def check_targets(targets: tuple[Path | None, ...], inputs: tuple[str, ...]) -> 
         for name in taken:
             if _same(target, name):
                 what = "is an input" if name in inputs else "is another output as well"
-                raise RecordError(f"expected another file to write to, this one {what}", str(target))
+                raise RecordError(
+                    f"expected another file to write to, this one {what}", str(target)
+                )
         check_writable(target)
         taken.append(str(target))
 
