@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from levelhead._text import percent
+from levelhead._text import percent, plural
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,12 @@ from levelhead._text import percent
 )  # fmt: skip
 def test_only_nothing_and_everything_print_as_such(value: float | None, text: str) -> None:
     assert percent(value) == text
+
+
+def test_one_of_a_thing_has_no_s() -> None:
+    assert [plural(n, "row") for n in (0, 1, 2, 1500)] == [
+        "0 rows",
+        "1 row",
+        "2 rows",
+        "1,500 rows",
+    ]

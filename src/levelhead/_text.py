@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["percent"]
+__all__ = ["percent", "plural"]
 
 
 def percent(value: float | None) -> str:
@@ -28,3 +28,20 @@ def percent(value: float | None) -> str:
         return ">99.9%"
     edge = 0.0 < value < 0.01 or 0.99 < value < 1.0
     return f"{100 * value:.1f}%" if edge else f"{100 * value:.0f}%"
+
+
+def plural(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    Args:
+        count: how many.
+        noun: in the singular; it takes an s.
+
+    Returns:
+        Text.
+
+    Example:
+        >>> plural(1, "record"), plural(2000, "record")
+        ('1 record', '2,000 records')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -115,3 +115,9 @@ def test_errors(call, text: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         call()
     assert str(caught.value) == text
+
+
+def test_rows_of_one_unit_are_in_one_part() -> None:
+    units = [f"u{i % 40}" for i in range(400)]
+    parts = split(units, seed=3)
+    assert all(len({parts[i] for i in range(k, 400, 40)}) == 1 for k in range(40))

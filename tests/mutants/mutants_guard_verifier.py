@@ -21,7 +21,7 @@ MUTANTS = [
         old='parts = np.searchsorted(edges, hashed(units, seed=seed), side="right")',
         new='parts = np.searchsorted(edges, np.random.default_rng(seed).random(len(units)), "right")',
         why="a random split of the rows: samples of one prompt are in several parts",
-        tests=["tests/guard/test_splits.py::test_neither_the_order_nor_other_units_matter"],
+        tests=["tests/guard/test_splits.py::test_rows_of_one_unit_are_in_one_part"],
     ),
     Mutant(
         target=LOGISTIC,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from levelhead._text import plural
 from levelhead.audit.collect import MAX_SLICE_VALUES, OTHER, ModelRecords
 from levelhead.audit.convention import CONVENTIONS, Convention
 from levelhead.audit.result import ModelAudit
 from levelhead.audit.verdict import TOO_FEW
 from levelhead.metrics.binned import ece
 
-__all__ = ["nothing_to_score", "plural", "warnings_about"]
+__all__ = ["nothing_to_score", "warnings_about"]
 
 FEW_PER_BIN = 10
 """A bin with fewer records than this is called thin."""
@@ -141,23 +142,6 @@ def _convention_sentences(
             )
             break
     return out
-
-
-def plural(count: int, noun: str) -> str:
-    """A number with its noun.
-
-    Args:
-        count: how many.
-        noun: in the singular; it takes an s.
-
-    Returns:
-        Text.
-
-    Example:
-        >>> plural(1, "record"), plural(2000, "record")
-        ('1 record', '2,000 records')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def nothing_to_score(records: ModelRecords) -> str:

@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from levelhead._text import plural
 from levelhead.audit.compare import shown_p
-from levelhead.audit.remarks import plural
 from levelhead.audit.result import AuditResult, Comparison, MetricRow, ModelAudit
 from levelhead.cli._output import COLORS, clean, console
 from levelhead.readers import Source

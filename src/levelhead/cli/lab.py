@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from levelhead._text import plural
 from levelhead._write import check_writable, write_text
-from levelhead.audit.remarks import plural
 from levelhead.cli._output import console, still_open
 from levelhead.cli._progress import Bar
 from levelhead.lab.experiments import (

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from levelhead._arrays import BoolArray, FloatArray, IntArray
+from levelhead._text import plural
 from levelhead.guard._guard import N_HISTOGRAM, Guard, Scored, flagged, histogram
 from levelhead.guard._rows import REFUSAL, one_of
-from levelhead.guard._steps import plural, warned
+from levelhead.guard._steps import warned
 from levelhead.guard.drift import CusumResult, ErrorCusum
 from levelhead.guard.evaluation import (
     Evaluation,

@@ -9,10 +9,10 @@ import numpy as np
 
 from levelhead._arrays import BoolArray, FloatArray
 from levelhead._sketch import Sketch
-from levelhead._text import percent
+from levelhead._text import percent, plural
 from levelhead.errors import InvalidInputError
 from levelhead.guard._rows import Rows, seen_units
-from levelhead.guard._steps import distinct, plural
+from levelhead.guard._steps import distinct
 from levelhead.guard.features import features, of_one_row
 from levelhead.records import Predictions
 

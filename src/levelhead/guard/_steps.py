@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levelhead._arrays import BoolArray, FloatArray, IntArray
+from levelhead._text import plural
 from levelhead.errors import InvalidInputError
 from levelhead.guard._rows import Rows
 from levelhead.guard.policy import ABSTAIN, Policy
@@ -22,11 +23,6 @@ from levelhead.records import Predictions
 
 MIN_PROMPTS = 20
 """Fewer prompts than this in the first or second part fit nothing that could be relied on."""
-
-
-def plural(n: int, word: str) -> str:
-    """A number with its word: `1 row`, `1,500 rows`."""
-    return f"{n:,} {word}" + ("" if n == 1 else "s")
 
 
 def distinct(codes: IntArray) -> int:
