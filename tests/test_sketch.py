@@ -135,3 +135,14 @@ def test_hashes_are_spread_evenly() -> None:
         (Sketch.of(keys(0, 4096)).hashes >> np.uint64(60)).astype(int), minlength=16
     )
     assert abs(counts - 256).max() < WORST * math.sqrt(256)
+
+
+def test_each_key_is_told_on_its_own() -> None:
+    known, beyond = Sketch.of(["a", "b"]).told(["c", "b", "b", "a"])
+    assert known.tolist() == [False, True, True, True]
+    assert not beyond.any()
+    keys = [str(i) for i in range(1000)]
+    sample = Sketch.of(keys, size=100)
+    known, beyond = sample.told(keys)
+    assert known.sum() == 100
+    assert (known != beyond).all()  # every key was in the set: known, or it cannot be told

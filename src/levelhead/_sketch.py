@@ -6,13 +6,14 @@ import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from levelhead._arrays import BoolArray
 from levelhead.errors import InvalidInputError
 
 __all__ = ["Sketch"]
@@ -90,6 +91,22 @@ class Sketch:
         known = int(np.isin(asked, self.hashes, assume_unique=True).sum())
         return known / total if total else math.nan
 
+    def told(self, keys: Sequence[str]) -> tuple[BoolArray, BoolArray]:
+        """Which keys are in the sketched set, and of which that cannot be told.
+
+        Args:
+            keys: (N,) texts.
+
+        Returns:
+            (N,) true where a key is known to be in the set, and (N,) true where its hash lies beyond
+            those that an incomplete sketch keeps.
+        """
+        hashes = _hashed(keys)
+        beyond = np.zeros(hashes.size, np.bool_)
+        if not self.complete:
+            beyond = hashes > self.hashes[-1]
+        return np.isin(hashes, self.hashes), beyond
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; the hashes are one text of 16 hexadecimal digits each.
 
@@ -153,8 +170,13 @@ def _hashes(keys: Iterable[str]) -> Iterator[Hashes]:
                 raise InvalidInputError(
                     f"keys: expected texts, got {type(key).__name__} {str(key)[:60]!r}"
                 )
-        raw = b"".join(
-            hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-            for key in set(chunk)
-        )
-        yield np.unique(np.frombuffer(raw, dtype=">u8").astype(np.uint64))
+        yield np.unique(_hashed(set(chunk)))
+
+
+def _hashed(keys: Iterable[str]) -> Hashes:
+    """The hash of each key, in their order."""
+    raw = b"".join(
+        hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        for key in keys
+    )
+    return np.frombuffer(raw, dtype=">u8").astype(np.uint64)

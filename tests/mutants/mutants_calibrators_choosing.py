@@ -198,7 +198,7 @@ MUTANTS = [
     ),
     Mutant(
         target="levelhead.recalibration.seen",
-        old="0.0 if rows <= _by_chance(predictions, named) else rows",
+        old="0.0 if rows <= _by_chance(keys, named) else rows",
         new="rows",
         why="ids that number the rows of every file make an alarm",
         tests=["tests/recalibration/test_seen.py"],

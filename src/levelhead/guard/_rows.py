@@ -189,21 +189,8 @@ def seen_units(rows: Rows, sketch: Sketch | None) -> tuple[BoolArray, BoolArray]
     """
     if sketch is None or not rows.units:
         return np.zeros(rows.unit.size, np.bool_), np.zeros(rows.unit.size, np.bool_)
-    hashes = _hashes(rows.units)
-    seen = np.isin(hashes, sketch.hashes)
-    beyond = np.zeros(hashes.size, np.bool_)
-    if not sketch.complete:
-        beyond = hashes > sketch.hashes[-1]
+    seen, beyond = sketch.told(rows.units)
     return seen[rows.unit], beyond[rows.unit]
-
-
-def _hashes(units: list[str]) -> npt.NDArray[np.uint64]:
-    """What a `Sketch` keeps of each text."""
-    raw = b"".join(
-        hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        for unit in units
-    )
-    return np.frombuffer(raw, dtype=">u8").astype(np.uint64)
 
 
 def answers(

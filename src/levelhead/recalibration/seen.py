@@ -65,20 +65,21 @@ def overlap(predictions: Predictions, sketch: Sketch | None) -> Overlap:
     if sketch is None:
         return Overlap(float("nan"), float("nan"))
     prompts = _prompt_keys(predictions)
-    rows = sketch.seen(_row_keys(predictions))
+    keys = _row_keys(predictions)
+    rows = sketch.seen(keys)
     if not prompts:
         return Overlap(rows, float("nan"))
     named = sketch.seen(prompts)
-    return Overlap(0.0 if rows <= _by_chance(predictions, named) else rows, named)
+    return Overlap(0.0 if rows <= _by_chance(keys, named) else rows, named)
 
 
-def _by_chance(predictions: Predictions, named: float) -> float:
+def _by_chance(keys: list[str], named: float) -> float:
     """The share of rows that a file with the same ids and other contents may have in common.
 
     Ids that number the rows of every file name other rows in each; such rows agree as often as two
     random rows of this file do, which with coarse confidences is often.
     """
-    contents = [key.split(":", 2)[2] for key in _row_keys(predictions)]
+    contents = [key.split(":", 2)[2] for key in keys]
     counts = np.unique(contents, return_counts=True)[1] / len(contents)
     alike = float((counts**2).sum())
     return named * alike + 4.0 * float(np.sqrt(named * alike * (1.0 - alike) / len(contents)))
