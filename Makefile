@@ -36,8 +36,15 @@ $(PEERS_STAMP): pyproject.toml constraints.txt constraints-peers.txt
 demo: $(STAMP)
 	$(BIN)/levelhead demo
 
+# One worker of pytest to a core, each with one thread. What is compiled is kept, also where the
+# environment says otherwise: the tests start many processes that would compile the package again.
+WORKERS ?= 2
+# They measure CPU time, which a busy neighbor stretches.
+ALONE := tests/test_imports.py::test_help_is_quick tests/test_imports.py::test_an_audit_to_json_is_quick
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+		$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ALONE:%=--deselect=%)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(ALONE)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -50,7 +51,10 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "rich": ("cli",),
     "torch": ("losses", "train", "adapters", "diagnose.updates"),
     "transformers": ("train",),
-    "accelerate": ("train",),
+    "tokenizers": ("train",),  # comes with transformers
+    "safetensors": ("train",),  # likewise
+    "pydantic": ("tasks", "train", "cli"),
+    "yaml": ("train", "cli"),
 }
 """Who may import what; row 1 has numpy and nothing else, so that a metric costs no other import."""
 
@@ -62,6 +66,12 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "datasets": ("adapters.trl",),
     "tokenizers": ("adapters.trl",),
     "sklearn": ("guard.verifier", "guard._trees"),
+    "peft": ("train",),
+    "statsmodels": ("tasks",),
+    "math_verify": ("tasks",),
+    "vllm": ("train",),
+    "wandb": ("train",),
+    "trackio": ("train",),
 }
 """Who else may, but through `optional_import` only."""
 
@@ -120,10 +130,22 @@ class Tree:
         path = self.files[module][0].relative_to(self.package)
         return f"{path.as_posix()}:{getattr(node, 'lineno', 1)}"
 
+    @functools.cached_property
+    def nodes(self) -> Mapping[str, list[tuple[ast.AST, bool]]]:
+        """Every node of a module, and whether it is inside a function."""
+        return {module: list(_walk(tree)) for module, (_, tree) in self.files.items()}
+
     def imports(self) -> Iterator[Import]:
-        for module, (path, tree) in self.files.items():
+        yield from self._imports
+
+    @functools.cached_property
+    def _imports(self) -> list[Import]:
+        return list(self._found())
+
+    def _found(self) -> Iterator[Import]:
+        for module, (path, _) in self.files.items():
             base = module if path.name == "__init__.py" else module.rpartition(".")[0]
-            for node, local in _walk(tree):
+            for node, local in self.nodes[module]:
                 place = self.place(module, node)
                 optional = isinstance(node, ast.Call) and _called(node) == "optional_import"
                 for target in self._targets(node, base):
@@ -280,8 +302,8 @@ def functions_import_nothing(tree: Tree) -> list[str]:
 def module_names_are_not_computed(tree: Tree) -> list[str]:
     return [
         f"{tree.place(module, node)}: {_called(node)} outside of the modules that may"
-        for module, (_, parsed) in tree.files.items()
-        for node, _ in _walk(parsed)
+        for module in tree.files
+        for node, _ in tree.nodes[module]
         if isinstance(node, ast.Call)
         and _called(node) in {"import_module", "__import__"}
         and not _within(module, DYNAMIC_IMPORTS)

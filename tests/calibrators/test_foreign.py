@@ -123,7 +123,11 @@ def test_what_it_predicts_is_checked(value: Any, message: str) -> None:
     assert "Wrong: expected" in found.candidates[-1].note
 
 
-@pytest.mark.parametrize("bad", [3, BaseRate, Calibrator, object()], ids=repr)
+@pytest.mark.parametrize(
+    "bad",
+    [3, BaseRate, Calibrator, object()],
+    ids=["number", "foreign class", "own class", "object"],
+)
 def test_what_is_none(bad: Any) -> None:
     with pytest.raises(InvalidInputError, match="an object with fit, predict and get_params"):
         cross_fitted(bad, SAID, RIGHT)

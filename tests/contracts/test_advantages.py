@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from levelhead.advantages import TABLE, Estimator
 from levelhead.testing import Batch, ContractError, check_advantage, gradient_angle
+from levelhead.testing._gradient import World
 
 EXAMPLES = 15
 LARGEST = 24
@@ -19,6 +23,23 @@ rewards = st.one_of(
     st.sampled_from([0.0, 1.0, 0.5, -1.0, 0.1]),
     st.integers(-5000, 5000).map(lambda k: k / 1000),  # a shift neither parts nor joins them
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cases_once() -> Iterator[None]:
+    """The cases of a world are the same at every check, and enumerating them is most of its cost."""
+    enumerate_cases = World.cases
+
+    @functools.cache
+    def cases(world: World):
+        found = enumerate_cases(world)
+        for array in found:
+            array.setflags(write=False)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(World, "cases", cases)
+        yield
 
 
 @st.composite

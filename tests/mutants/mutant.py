@@ -9,7 +9,9 @@ which never reach it cannot pass for tests which killed it.
 from __future__ import annotations
 
 import atexit
+import compileall
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -27,6 +29,18 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "levelhead"
 TIMEOUT_S, BASELINE_TIMEOUT_S = 120.0, 600.0
 TAIL = 2000
+TRAINER = {
+    "tests": ("tests/losses", "tests/tasks", "tests/train"),
+    "packages": (
+        "torch",
+        "transformers.models.gemma2.modeling_gemma2",
+        "transformers.models.llama.modeling_llama",
+        "transformers.models.qwen3.modeling_qwen3",
+        "peft",
+        "pydantic",
+    ),
+}
+"""What such tests import, six seconds of it, for the server to import once."""
 
 TESTS_FAILED, TESTS_PASSED = 1, 0  # exit statuses of pytest; everything above says it could not run
 
@@ -74,6 +88,7 @@ def run(mutant: Mutant, source: Path = SOURCE, timeout: float = TIMEOUT_S) -> Ou
         copy = _copy(source, Path(folder))
         mark = Path(folder) / "executed"
         changed = copy / path.relative_to(source)
+        changed.unlink()  # it is the template's file as well
         changed.write_text(
             text.replace(mutant.old, mutant.new)
             + f"\nwith open({str(mark)!r}, 'w') as _mark:\n    _mark.write(__file__)\n",
@@ -117,23 +132,44 @@ def _file_of(target: str, source: Path) -> Path | None:
 
 
 def _copy(source: Path, folder: Path) -> Path:
-    """Compiled files come along: they stay valid for every file but the changed one."""
-    return Path(shutil.copytree(source, folder / "src" / source.name))
+    """Links to the template's files: to change one, unlink it first."""
+    return Path(
+        shutil.copytree(
+            Path(_template(source).name) / source.name,
+            folder / "src" / source.name,
+            copy_function=os.link,
+        )
+    )
+
+
+@functools.cache
+def _template(source: Path) -> tempfile.TemporaryDirectory[str]:
+    """A compiled copy; what is compiled stays valid for every file but the changed one."""
+    folder = tempfile.TemporaryDirectory(prefix="mutant-template-")
+    copy = shutil.copytree(source, Path(folder.name) / source.name)
+    compileall.compile_dir(copy, quiet=2)  # quiet=2: what does not compile fails its tests
+    return folder
 
 
 def _pytest(
     tests: Sequence[str], first: Path, timeout: float, examples: int | None = None
 ) -> tuple[int, str]:
     """Exit status and the end of the output of pytest, with `first` first on the path."""
-    environment = {"PYTHONPATH": os.pathsep.join([str(first), str(Path(__file__).parent)])}
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(first), str(Path(__file__).parent)]),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # pytest would compile every plugin in each run
+    }
     if examples is not None:
         environment["MUTANT_EXAMPLES"] = str(examples)
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "mutant_plugin", "--no-header"]
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--no-header"]
+    arguments += ["-p", "_hypothesis_pytestplugin", "-p", "mutant_plugin"]
     arguments += ["--tb=line", "-o", "addopts=--import-mode=importlib"]
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # what was imported before
     arguments += ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), *tests]
     out = first / "output"
-    job = {"first": str(first), "environment": environment, "arguments": arguments}
+    trains = any(test.startswith(TRAINER["tests"]) for test in tests)
+    job: dict[str, object] = {"packages": TRAINER["packages"] if trains else ()}
+    job |= {"first": str(first), "environment": environment, "arguments": arguments}
     job |= {"out": str(out), "timeout": timeout}
     server = _server()
     if server.stdin is None or server.stdout is None:

@@ -13,8 +13,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 
 PRELOADED = (
+    "_hypothesis_pytestplugin",
     "_pytest.doctest",
     "_pytest.junitxml",
     "hypothesis",
@@ -33,6 +35,7 @@ POLL_S = 0.01
 
 def run(job: dict[str, object]) -> int:
     """Exit status of pytest, or -1 where it was still running at the end of its time."""
+    load(job["packages"])
     child = os.fork()
     if child == 0:
         os.setsid()  # so that whatever the tests start can be ended with them
@@ -59,12 +62,16 @@ def run(job: dict[str, object]) -> int:
     return -1
 
 
-def main() -> None:
-    for name in PRELOADED:
+def load(packages: Iterable[str]) -> None:
+    for name in packages:
         importlib.import_module(name)
     loaded = [name for name in sys.modules if name.partition(".")[0] == "levelhead"]
     if loaded:
         raise RuntimeError(f"levelhead is loaded before the mutants: {loaded}")
+
+
+def main() -> None:
+    load(PRELOADED)
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line))), flush=True)
 
