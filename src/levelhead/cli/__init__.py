@@ -34,6 +34,10 @@ COMMANDS = {
         "levelhead.cli.probe:probe",
         "Where does an advantage estimator drive a policy? Yours, TRL's, verl's.",
     ),
+    "train": (
+        "levelhead.cli.train:train",
+        "Post-train a language model that stays honest about what it knows.",
+    ),
     "lab": ("levelhead.cli.lab:lab", "Experiments on a world whose truth is known."),
     "demo": ("levelhead.cli.demo:demo", "Train small policies, audit them, and write a report."),
 }
