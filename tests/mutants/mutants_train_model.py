@@ -34,10 +34,8 @@ MUTANTS = [
         target=WARMUP,
         old="return {beginning: counts / counts.sum() for beginning, counts in found.items()}",
         new="return {b: (counts > 0) / (counts > 0).sum() for b, counts in found.items()}",
-        why="every next token alike: one digit is as likely as ten two-digit answers together",
-        tests=[
-            "tests/train/test_warmup.py::test_targets_are_all_that_an_answer_may_go_on_with",
-        ],
+        why="every next token alike, however many answers go on with it",
+        tests=["tests/train/test_warmup.py::test_continuations_count_phrases_and_not_tokens"],
     ),
     Mutant(
         target=WARMUP,
