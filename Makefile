@@ -7,7 +7,7 @@ BENCH_STAMP := .venv-bench/.stamp
 PEERS := .venv-peers/bin
 PEERS_STAMP := .venv-peers/.stamp
 
-.PHONY: setup demo test check reproduce bench leaderboard test-peers clean
+.PHONY: setup demo test check reproduce bench bench-train leaderboard test-peers clean
 
 setup: $(STAMP)
 
@@ -64,6 +64,10 @@ leaderboard: $(PEERS_STAMP)
 
 test-peers: $(PEERS_STAMP)
 	$(PEERS)/python -m pytest tests/adapters
+
+# A training step beside TRL's, in the environment that has both.
+bench-train: $(PEERS_STAMP)
+	$(PEERS)/python benchmarks/train_speed.py
 
 bench: $(BENCH_STAMP)
 	$(BENCH)/python benchmarks/run.py

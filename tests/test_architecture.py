@@ -44,8 +44,8 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     ),
     "zstandard": ("readers",),
     "scipy": ("calibrators", "ranking", "lab", "audit", "diagnose", "guard"),
-    "matplotlib": ("lab", "audit", "diagnose", "guard", "probe"),
-    "jinja2": ("_pages",),
+    "matplotlib": ("lab", "train", "audit", "diagnose", "guard", "probe"),
+    "jinja2": ("_pages", "train.model"),  # chat templates are written in it
     "markupsafe": ("_pages", "audit", "guard"),  # comes with jinja2
     "click": ("cli",),
     "rich": ("cli",),
@@ -61,9 +61,9 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "torch": ("readers.lm_polygraph",),
     "verl": ("adapters.verl",),
-    "trl": ("adapters.trl",),
-    "transformers": ("adapters.trl",),
-    "datasets": ("adapters.trl",),
+    "trl": ("adapters.trl", "adapters.trl_recipes"),
+    "transformers": ("adapters.trl", "adapters.trl_recipes"),
+    "datasets": ("adapters.trl", "adapters.trl_recipes"),
     "tokenizers": ("adapters.trl",),
     "sklearn": ("guard.verifier", "guard._trees"),
     "peft": ("train",),
@@ -91,6 +91,7 @@ CROSS_CUTTING = {
     "test_docstrings.py",
     "test_examples.py",
     "test_signatures.py",
+    "adapters/test_trl_gradient.py",
     "metrics/test_published.py",
     "audit/test_report_browser.py",
     "calibrators/test_repair_real_data.py",

@@ -12,7 +12,7 @@ from levelhead.cli import cli
 
 def test_the_demo_shows_grpo_overconfident_and_the_others_not(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    done = CliRunner().invoke(cli, ["demo", "--out", str(out)])
+    done = CliRunner().invoke(cli, ["demo", "--tabular", "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert str(out / "report.html").replace("\n", "") in done.output.replace("\n", "")
     audit = json.loads((out / "audit.json").read_text())

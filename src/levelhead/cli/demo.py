@@ -1,4 +1,4 @@
-"""`levelhead demo`: train policies with different estimators, audit them, and look at the difference."""
+"""`levelhead demo`: train models with different estimators, audit them, and look at the difference."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from levelhead.lab.figures import figure1, reliability_panels, write
 from levelhead.lab.simulate import Run, Trained, simulate
 from levelhead.lab.world import World, paper_world
 from levelhead.readers import ReadOptions
+from levelhead.readers import load as load_predictions
 from levelhead.readers import write as write_predictions
 
 __all__ = ["demo", "train"]
@@ -41,9 +42,19 @@ CAPTION = (
 )
 
 EPILOG = """\b
-Example:
-  levelhead demo --out levelhead-demo
+Examples:
+  levelhead demo                   (a language model; some minutes on 2 cores)
+  levelhead demo --tabular         (seconds, without torch)
 """
+
+MODELS_TITLE = "One language model, one survey, one reward: only the estimator differs"
+MODELS_CAPTION = (
+    "A small language model is asked, in words, how likely it is that a woman in a survey of 1974 "
+    "reported an affair, and is paid the log-likelihood of her answer. Left: what it states against "
+    "how often it happened, in tenths of the predictions. Right: the calibration error in the course "
+    "of training. GRPO divides each reward by the spread of its group; RLOO and the exact "
+    "Rao-Blackwell gradient do not. The logistic regression sees the same answers as numbers."
+)
 
 
 @click.command(epilog=EPILOG)
@@ -52,7 +63,7 @@ Example:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("levelhead-demo"),
     show_default=True,
-    help="Folder for the predictions, the picture and the report.",
+    help="Folder for the runs, the predictions, the picture and the report.",
 )
 @click.option(
     "--seed",
@@ -61,17 +72,66 @@ Example:
     type=click.IntRange(0, 2**32 - 1),
     help="Of the training and of every resampling.",
 )
-def demo(out: Path, seed: int) -> None:
-    """Train policies with GRPO and with calibrated estimators, and audit what they claim.
+@click.option("--tabular", is_flag=True, help="A table of probabilities in place of a model.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipes.")
+def demo(out: Path, seed: int, tabular: bool, changes: tuple[str, ...]) -> None:
+    """Train with GRPO and with calibrated estimators, and audit what comes out.
 
-    The first experiment of arXiv:2508.11800: 10,000 questions with uncertain outcomes, a policy
-    that answers with a probability, and a reward for the likelihood of what happened.
+    A small language model learns to predict a real survey from prompts in words, once with each
+    estimator, from the same start and for the same reward. With --tabular: the first experiment
+    of arXiv:2508.11800, a policy over 99 probabilities for each of 20 kinds of question.
     """
+    if tabular and changes:
+        raise click.UsageError("--set changes the recipes of the model; leave out --tabular")
     out.mkdir(parents=True, exist_ok=True)
+    if tabular:
+        _demo_tabular(out, seed)
+    else:
+        _demo_models(out, seed, changes)
+
+
+def _demo_models(out: Path, seed: int, changes: tuple[str, ...]) -> None:
+    import shutil
+
+    from levelhead._optional import optional_import
+    from levelhead.cli import _demo_models as models
+
+    for module in ("torch", "transformers", "statsmodels"):
+        optional_import(module, "levelhead demo with a language model", "train")
+    from levelhead.tasks import make_task
+    from levelhead.train.config import load
+    from levelhead.train.picture import draw
+
+    recipe = load(models.ARMS[0], [*changes, f"seed={seed}"])
+    for name in models.ARMS:
+        shutil.rmtree(out / name, ignore_errors=True)
+    with Bar("training") as bar:
+        folders = models.train_arms(out, seed, changes, bar)
+    paths: dict[str, Path] = {}
+    for name, folder in folders.items():
+        paths[name] = out / f"{name}.parquet"
+        shutil.copyfile(folder / "predictions.parquet", paths[name])
+    paths[models.CEILING] = out / f"{models.CEILING}.parquet"
+    write_predictions(paths[models.CEILING], models.logistic(make_task(recipe.task)))
+    runs = {name: next(iter(load_predictions(path).values())) for name, path in paths.items()}
+    histories = {name: models.evaluations(folder) for name, folder in folders.items()}
+    figure = draw(runs, histories)
+    figure.savefig(out / "figure1.png")
+    _report(
+        out,
+        paths,
+        seed,
+        Picture(
+            to_svg(figure, prefix="opening", label=MODELS_CAPTION), MODELS_TITLE, MODELS_CAPTION
+        ),
+    )
+
+
+def _demo_tabular(out: Path, seed: int) -> None:
     world = paper_world()
     with Bar("training") as bar:
         trained = train(world, seed, bar)
-    paths = {}
+    paths: dict[str, Path] = {}
     for name, run in trained.items():
         paths[name] = out / f"{name}.parquet"
         rng = np.random.default_rng([seed, SALT])
@@ -80,7 +140,14 @@ def demo(out: Path, seed: int) -> None:
     policies = {name: run.policy for name, run in trained.items()}
     rng = np.random.default_rng([seed, SALT])
     figure = figure1(reliability_panels(world, policies, rng=rng, curve_points=CURVE))
-    picture, _ = write(figure, out / "figure1")
+    write(figure, out / "figure1")
+    _report(
+        out, paths, seed, Picture(to_svg(figure, prefix="opening", label=CAPTION), TITLE, CAPTION)
+    )
+
+
+def _report(out: Path, paths: dict[str, Path], seed: int, opening: Picture) -> None:
+    """Audit the predictions against the baseline's, and say what came out."""
     report = out / "report.html"
     with Progress(enabled=True) as progress:
         result = audit_files(
@@ -91,10 +158,9 @@ def demo(out: Path, seed: int) -> None:
             progress=progress,
         )
     write_outputs(result, None, out / "audit.json")
-    opening = Picture(to_svg(figure, prefix="opening", label=CAPTION), TITLE, CAPTION)
     write_report(result, report, opening=opening)
     show(result, report, brief=True)
-    click.echo(f"picture: {picture}")
+    click.echo(f"picture: {out / 'figure1.png'}")
     click.echo(f"predictions: {', '.join(str(p) for p in paths.values())}")
 
 

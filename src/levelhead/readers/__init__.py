@@ -380,7 +380,7 @@ def _write_lines(path: Path, predictions: Predictions) -> None:
 def _writing(error: OSError, path: Path) -> str:
     if not path.parent.exists():
         return f"there is no folder {show(path.parent)!r}; make it first"
-    return os_problem(error, path)
+    return os_problem(error, path).removeprefix("cannot be read: ")
 
 
 def _is_known(path: Path) -> bool:

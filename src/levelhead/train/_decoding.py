@@ -324,7 +324,8 @@ def packed_linears(model: nn.Module, device: torch.device) -> Iterator[None]:
 
     oneDNN's packed product is up to twice as fast as the plain one at the batch sizes of decoding.
     """
-    layers: list[Any] = [] if device.type != "cpu" else [m for m in model.modules() if _packable(m)]
+    plain = device.type != "cpu" or torch.is_autocast_enabled("cpu")  # which multiplies in bfloat16
+    layers: list[Any] = [] if plain else [m for m in model.modules() if _packable(m)]
     if sum(layer.weight.numel() * 4 for layer in layers) > PACKED_BYTES:
         layers = []
     try:

@@ -20,11 +20,13 @@ from torch.nn import functional
 from levelhead._arrays import FloatArray, IntArray
 from levelhead.errors import ConfigError
 from levelhead.tasks import Task
+from levelhead.train.packing import pack
 
 __all__ = ["CONFIDENCE", "Phrases", "WarmUp", "marks", "well_formed"]
 
 CONFIDENCE = ("<confidence>", "</confidence>")
-BATCH = 32
+BATCH, REPLIES = 32, 8
+"""Prompts of an update, and replies that are practiced with each."""
 BETAS, MAX_NORM = (0.9, 0.98), 1.0
 MARKS, COMMON = 512, (0.02, 0.98)
 """Words and pairs that are asked for at most, and in which share of the prompts such a one stands."""
@@ -165,25 +167,32 @@ class WarmUp:
             reading: weight of the reader's loss, >= 0; 0 leaves it out.
         """
         chosen = self.rng.integers(len(self.prompts), size=BATCH)
-        said = [self._spell(self.phrases.draw(self.rng)) for _ in chosen]
-        rows = [[*self.prompts[i], *s[:-1]] for i, s in zip(chosen, said, strict=True)]
-        length, pad = max(map(len, rows)), int(self.tokenizer.pad_token_id)
-        ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
-        places = [
-            (b, len(row) - len(s) + t)
-            for b, (row, s) in enumerate(zip(rows, said, strict=True))
-            for t in range(len(s))
-        ]
-        row_of, column = torch.tensor(places).unbind(dim=1)
-        states = self.model.model(input_ids=ids).last_hidden_state[row_of, column]
-        logprobs = functional.log_softmax(self.model.lm_head(states), dim=-1)
-        loss = -(logprobs * self._targets(said)).sum() / BATCH
-        if reading:
-            asked = torch.from_numpy(self.marks[chosen])[row_of]
-            unknown = functional.binary_cross_entropy_with_logits(
-                self.reader(states), asked, reduction="sum"
+        drawn = BATCH * REPLIES
+        said = [self._spell(self.phrases.draw(self.rng)) for _ in range(drawn)]
+        asked = np.repeat(np.arange(BATCH), REPLIES)
+        packed = pack([np.array(self.prompts[i]) for i in chosen], [np.array(s) for s in said], asked)
+        states = (
+            self.model.model(
+                input_ids=packed.input_ids,
+                attention_mask=packed.attention_mask(torch.float32),
+                position_ids=packed.position_ids,
+                use_cache=False,
             )
-            loss = loss + reading * unknown / (self.scale * len(places))
+            .last_hidden_state.flatten(0, 1)
+            .index_select(0, packed.places)
+        )
+        logprobs = functional.log_softmax(self.model.lm_head(states), dim=-1)
+        reply, at = np.divmod(packed.slots.numpy(), packed.mask.shape[1])
+        targets = self._targets([(said[b], t) for b, t in zip(reply, at, strict=True)])
+        loss = -(logprobs[packed.which] * targets).sum() / drawn
+        if reading:
+            # Replies that begin alike share their states; each state is asked once.
+            _, first = np.unique(packed.which.numpy(), return_index=True)
+            marked = torch.from_numpy(self.marks[chosen[asked[reply[first]]]])
+            unknown = functional.binary_cross_entropy_with_logits(
+                self.reader(states), marked, reduction="sum"
+            )
+            loss = loss + reading * unknown / (self.scale * len(states))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
@@ -195,12 +204,12 @@ class WarmUp:
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [*ids[:LONGEST], int(self.tokenizer.eos_token_id)]
 
-    def _targets(self, said: list[list[int]]) -> Tensor:
+    def _targets(self, places: Sequence[tuple[list[int], int]]) -> Tensor:
         """What may come next: all that any answer says there, or the token that was drawn."""
         if self.next:
-            rows = [self.next[tuple(s[:t])] for s in said for t in range(len(s))]
+            rows = [self.next[tuple(said[:t])] for said, t in places]
             return torch.from_numpy(np.stack(rows).astype(np.float32))
-        tokens = torch.tensor([token for s in said for token in s])
+        tokens = torch.tensor([said[t] for said, t in places])
         return functional.one_hot(tokens, self.model.config.vocab_size).float()
 
 

@@ -12,21 +12,20 @@ import dataclasses
 import hashlib
 import json
 import os
-import pickle
 import re
 import shutil
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
 from levelhead import __version__
 from levelhead._write import plain
 from levelhead.errors import DataWarning, InvalidInputError, RecordError
+from levelhead.train._disk import OnDisk
 
 __all__ = ["Checkpoint", "Checkpoints", "History"]
 
@@ -94,7 +93,7 @@ class Checkpoints:
         content = _plain(state, "state")
         final = self.folder / f"step-{step:08d}"
         unfinished = self.folder / f"{UNFINISHED}{final.name}"
-        with _said("cannot save the checkpoint", self.folder):
+        with OnDisk("cannot save the checkpoint", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._recover()
             try:
@@ -122,7 +121,7 @@ class Checkpoints:
         """
         if not self.folder.is_dir():
             return None
-        with _said("cannot read the checkpoints", self.folder):
+        with OnDisk("cannot read the checkpoints", self.folder):
             self._recover()
             for step, path in sorted(self._steps().items(), reverse=True):
                 found = _verified(path, step)
@@ -151,7 +150,7 @@ class Checkpoints:
         Raises:
             RecordError: it cannot be read.
         """
-        with _said("cannot load the checkpoint", checkpoint.path):
+        with OnDisk("cannot load the checkpoint", checkpoint.path):
             tensors = safetensors.torch.load_file(checkpoint.path / TENSORS, device=str(device))
             tensors |= {name: tensors[other] for name, other in checkpoint.same.items()}
             state = torch.load(checkpoint.path / STATE, map_location="cpu", weights_only=True)
@@ -245,7 +244,7 @@ class History:
             raise InvalidInputError("values: expected no key 'step' beside the argument, got one")
         record = plain({"step": step} | dict(values))
         line = (json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n").encode()
-        with _said("cannot write the log", self.path), self.path.open("ab", buffering=0) as file:
+        with OnDisk("cannot write the log", self.path), self.path.open("ab", buffering=0) as file:
             start = file.tell()
             try:
                 written = file.write(line)
@@ -264,7 +263,7 @@ class History:
             RecordError: it cannot be written.
         """
         if self.path.exists():
-            with _said("cannot write the log", self.path):
+            with OnDisk("cannot write the log", self.path):
                 _sync(self.path)
 
     def truncate(self, step: int) -> None:
@@ -283,7 +282,7 @@ class History:
                 break
             end = stop
         if self.path.exists():
-            with _said("cannot write the log", self.path):
+            with OnDisk("cannot write the log", self.path):
                 os.truncate(self.path, end)
                 _sync(self.path)
 
@@ -302,7 +301,7 @@ class History:
         """Each record and the byte after its line."""
         if not self.path.exists():
             return []
-        with _said("cannot read the log", self.path):
+        with OnDisk("cannot read the log", self.path):
             pieces = self.path.read_bytes().split(b"\n")
         found: list[tuple[int, dict[str, Any]]] = []
         end = 0
@@ -430,26 +429,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextlib.contextmanager
-def _said(what: str, path: Path) -> Generator[None]:
-    """Turn what a disk, or a library that writes to one, complains about into one sentence."""
-    try:
-        yield
-    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        # torch's writer stumbles over its own state after the disk has refused, and reports that.
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, OSError):
-            cause = cause.__cause__ or cause.__context__
-        said = (cause.strerror if cause is not None else None) or str(cause or error)
-        raise RecordError(f"{what}: {_reason(said)}", str(path)) from error
-
-
-def _reason(text: str) -> str:
-    text = " ".join(text.split())[:200]
-    if "No space left" in text or "Disk quota" in text or "File too large" in text:
-        return (
-            f"{text}; free some space and resume, the checkpoints that were there are still there"
-        )
-    return text

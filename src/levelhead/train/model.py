@@ -20,7 +20,7 @@ from levelhead.tasks import Prompt, Task
 from levelhead.train import embedded
 from levelhead.train.config import FromScratch, Lora, Model
 
-__all__ = ["EMBEDDED", "Loaded", "load", "pick_device", "render", "stop_tokens"]
+__all__ = ["EMBEDDED", "Loaded", "load", "pick_device", "read_template", "render", "stop_tokens"]
 
 EMBEDDED = "embedded"
 """The path that stands for a small model made on the spot."""
@@ -89,7 +89,7 @@ def load(
             folder, dtype=_DTYPES[options.dtype], attn_implementation=options.attention
         )
     if options.chat_template is not None:
-        tokenizer.chat_template = _template(options.chat_template)
+        tokenizer.chat_template = read_template(options.chat_template)
     _require_template(tokenizer)
     stop_ids = stop_tokens(model, tokenizer, options.template_options)
     pad_id = tokenizer.pad_token_id
@@ -236,7 +236,18 @@ def _apply(
         ) from error
 
 
-def _template(path: str) -> str:
+def read_template(path: str) -> str:
+    """A chat template from its file.
+
+    Args:
+        path: of a text in UTF-8.
+
+    Returns:
+        The text.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

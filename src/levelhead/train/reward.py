@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from levelhead.elicitation import TABLE as FORMATS
 from levelhead.elicitation import Elicited
 from levelhead.errors import ConfigError, DataWarning, InvalidInputError, unknown_name
 from levelhead.tasks import Prompt, Task
+from levelhead.train._blame import Blamed
 
 __all__ = ["Judged", "Reading", "Rewarder", "read_texts"]
 
@@ -287,9 +286,9 @@ class Rewarder:
         function = self._function
         if function is None or not texts:
             return np.empty(0)
-        with _Blamed(self.name, texts):
+        with _blamed(self.name, texts):
             found = function(prompts, list(texts), reading.elicited)
-        with _Blamed(self.name, texts, "returned no sequence of numbers, which"):
+        with _blamed(self.name, texts, "returned no sequence of numbers, which"):
             values = list(found)
         if len(values) != len(texts):
             raise ConfigError(
@@ -298,7 +297,7 @@ class Rewarder:
             )
         rewards = np.empty(len(values))
         for i, value in enumerate(values):
-            with _Blamed(self.name, texts[i : i + 1], f"returned no number at index {i}, which"):
+            with _blamed(self.name, texts[i : i + 1], f"returned no number at index {i}, which"):
                 rewards[i] = math.nan if value is None else float(value)
             if math.isinf(rewards[i]):
                 raise ConfigError(
@@ -369,39 +368,16 @@ def _rule(
     return rule
 
 
-class _Blamed:
-    """Turns whatever a user's reward function raises into one error that says where, and on what.
-
-    A context manager and no handler: it lets nothing pass as if it had worked.
-    """
-
-    def __init__(self, name: str, texts: Sequence[str], what: str = "") -> None:
-        self.name, self.texts, self.what = name, texts, what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None or not isinstance(error, Exception) or isinstance(error, ConfigError):
-            return
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
-        # The first frame is the function's own; what it calls in other files is not the user's line.
-        own = [f for f in frames if f.filename == frames[0].filename]
-        at = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
-        said = f"{kind.__name__}: {error}" if str(error) else kind.__name__
-        given = plural(len(self.texts), "completion")
-        sample = f", the first one {_quoted(self.texts[0])}" if len(self.texts) > 1 else ""
-        sample = sample or f": {_quoted(self.texts[0])}"
-        what = f"{self.what} raised" if self.what else "raised"
-        raise ConfigError(
-            f"reward {self.name}: the function {what} {said}{at}, given {given}{sample}; "
-            "return None for a completion that it cannot score"
-        ) from error
+def _blamed(name: str, texts: Sequence[str], what: str = "") -> Blamed:
+    """Around a call of the user's function."""
+    first = _quoted(texts[0])
+    return Blamed(
+        f"reward {name}",
+        what=f"the function {what} raised" if what else "the function raised",
+        given=plural(len(texts), "completion")
+        + (f", the first one {first}" if len(texts) > 1 else f": {first}"),
+        advice="return None for a completion that it cannot score",
+    )
 
 
 def _quoted(text: str) -> str:

@@ -325,8 +325,9 @@ class Guard(Section):
 class Compute(Section):
     """How the work is cut up; results agree to rounding whatever is chosen."""
 
-    micro_tokens: Whole = 16_384
-    """Tokens of a forward and backward pass, padding included; whole groups, so at least one."""
+    micro_tokens: Whole | None = None
+    """Tokens of a forward and backward pass, padding included, but at least one whole group; null:
+    512 on a CPU, where more only adds padding, and 16384 on a GPU."""
     sharding: Literal["none", "ddp", "fsdp"] = "none"
     """Several processes (torchrun): copies of the model, or shards of it."""
     layout: Literal["auto", "prefix", "padded"] = "auto"

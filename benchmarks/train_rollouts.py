@@ -1,0 +1,412 @@
+"""How many rollouts until the embedded model is calibrated: exact answers beside RLOO; writes
+train_rollouts.{json,md}.
+
+Every run is a training run as `levelhead train` makes it, evaluated every few steps on all held-out
+prompts with one sample each, from the same random numbers every time. First one seed is trained at
+several learning rates, then all seeds at the recipe's rate and at the best one of each contender.
+
+    python benchmarks/train_rollouts.py               # an hour of CPU time; Ctrl-C keeps what is done
+    python benchmarks/train_rollouts.py --keep        # go on with what an earlier call has left
+    python benchmarks/train_rollouts.py --quick       # one seed, one rate, few steps; writes nothing
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import math
+import multiprocessing
+import os
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from harness import RESULTS, machine, one_thread, write
+from rich.progress import track
+
+from levelhead.tasks import make_task
+from levelhead.train import evaluation, model
+from levelhead.train.build import Run, build
+from levelhead.train.config import Recipe, load
+from levelhead.train.experience import EVALUATION, drawn, text_of
+
+NAME = "train_rollouts"
+ECE, LEARNED_ECE, LEARNED_AUROC = 0.03, 0.05, 0.65
+GOALS: dict[str, Callable[[dict[str, float]], bool]] = {
+    "calibrated": lambda found: found["ece"] <= ECE,
+    "learned": lambda found: found["ece"] <= LEARNED_ECE and found["auroc"] >= LEARNED_AUROC,
+}
+"""What has to hold at two evaluations in a row; the first of them counts."""
+KEPT = ("ece", "ece_null", "auroc", "brier", "format_rate", "overconfidence")
+DRAWS = 100
+SWEEP_SEED = 0
+WANTED = 3.0
+"""Times fewer rollouts than the best RLOO."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """A contender."""
+
+    name: str
+    estimator: str
+    group_size: int
+
+
+EXACT = Arm("rb_exact", "rb_exact", 1)
+ARMS = (EXACT, *(Arm(f"rloo, G = {g}", "rloo", g) for g in (2, 4, 8)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One training run."""
+
+    arm: Arm
+    lr: float
+    seed: int
+    steps: int
+    every: int
+    changes: tuple[str, ...]
+
+    def recipe(self) -> Recipe:
+        """What it does."""
+        return load(
+            None,
+            [
+                f"algorithm.estimator={self.arm.estimator}",
+                f"rollout.group_size={self.arm.group_size}",
+                f"optimizer.lr={self.lr}",
+                f"seed={self.seed}",
+                f"steps={self.steps}",
+                "model.device=cpu",
+                *self.changes,
+            ],
+        )
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Tells it from the others."""
+        return (self.arm.name, self.lr, self.seed, self.steps, self.every, self.changes)
+
+
+def worker() -> None:
+    """Of a process: one thread, and Ctrl-C is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def prepare(job: Job) -> str:
+    """Make the embedded model of a seed, before several runs want it."""
+    recipe = job.recipe()
+    return model.load(recipe.model, task=make_task(recipe.task), seed=recipe.seed).name
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Train until both goals are reached, or to the last step; the curve."""
+    began = time.process_time()
+    run = build(job.recipe())
+    rollouts = 0.0
+    curve = [{"step": 0, "rollouts": 0.0, **evaluate(run)}]
+    for step in range(job.steps):
+        rollouts += run.trainer.step(step)["rollouts"]
+        if (step + 1) % job.every == 0:
+            curve.append({"step": step + 1, "rollouts": rollouts, **evaluate(run)})
+            if all(reached(curve, goal) is not None for goal in GOALS):
+                break
+    return {
+        "arm": job.arm.name,
+        "lr": job.lr,
+        "seed": job.seed,
+        "steps": job.steps,
+        "every": job.every,
+        "changes": list(job.changes),
+        **{goal: reached(curve, goal) for goal in GOALS},
+        "cpu_seconds": time.process_time() - began,
+        "curve": curve,
+    }
+
+
+def evaluate(run: Run) -> dict[str, float]:
+    """One sample of every held-out prompt, from the same random numbers every time."""
+    parts, data = run.parts, run.evaluation
+    n, longest = len(data.prompts), parts.sampling.max_new_tokens
+    rollouts = parts.sampler.sample(
+        data.tokens,
+        group_size=1,
+        sampling=parts.sampling,
+        uniforms=drawn(data.seed, EVALUATION, np.arange(n), 1, longest),
+    )
+    decode = text_of(run.loaded.tokenizer)
+    texts = [decode(completion) for completion in rollouts.completions]
+    found = evaluation.evaluate(
+        run.task, data.prompts, texts, model_name="policy", n_draws=DRAWS
+    ).metrics
+    return {name: found[name] for name in KEPT}
+
+
+def reached(curve: Sequence[dict[str, Any]], goal: str) -> float | None:
+    """Rollouts at the first of two evaluations in a row at which the goal holds."""
+    holds = GOALS[goal]
+    for now, then in itertools.pairwise(curve):
+        if holds(now) and holds(then):
+            return now["rollouts"]
+    return None
+
+
+class Study:
+    """Runs jobs in parallel and keeps what they came to."""
+
+    def __init__(self, workers: int, rows: list[dict[str, Any]]) -> None:
+        self.workers, self.rows, self.interrupted = workers, rows, False
+
+    def run(self, jobs: Sequence[Job], text: str) -> None:
+        """Those that are not done yet; Ctrl-C ends it, and what is done stays."""
+        done = {
+            (r["arm"], r["lr"], r["seed"], r["steps"], r["every"], tuple(r["changes"]))
+            for r in self.rows
+        }
+        open_jobs = [job for job in dict.fromkeys(jobs) if job.key not in done]
+        for row in self._results(train, open_jobs, text):
+            self.rows.append(row)
+
+    def prepare(self, jobs: Sequence[Job]) -> None:
+        """The model of each seed."""
+        first = {job.seed: job for job in reversed(jobs)}
+        for _ in self._results(prepare, list(first.values()), "making the models"):
+            pass
+
+    def _results(
+        self, function: Callable[[Job], Any], jobs: Sequence[Job], text: str
+    ) -> Iterator[Any]:
+        if self.interrupted or not jobs:
+            return
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(self.workers, initializer=worker) as pool:
+            found = pool.imap_unordered(function, jobs)
+            quiet = not sys.stderr.isatty()
+            try:
+                yield from track(found, description=text, total=len(jobs), disable=quiet)
+            except KeyboardInterrupt:
+                self.interrupted = True
+                print("interrupted; this is what was done", file=sys.stderr)
+
+
+def typical(rows: Sequence[dict[str, Any]], arm: str, lr: float, goal: str) -> dict[str, Any]:
+    """Median and range over seeds of the rollouts until a goal; a run that missed it counts as inf."""
+    mine = [row for row in rows if row["arm"] == arm and row["lr"] == lr]
+    found = [math.inf if row[goal] is None else row[goal] for row in mine]
+    if not found:
+        return {"n": 0, "median": math.nan, "least": math.nan, "most": math.nan, "missed": 0}
+    return {
+        "n": len(found),
+        "median": statistics.median(found),
+        "least": min(found),
+        "most": max(found),
+        "missed": sum(math.isinf(f) for f in found),
+    }
+
+
+def best_rates(rows: Sequence[dict[str, Any]], rates: Sequence[float]) -> dict[str, float]:
+    """By contender the rate with the fewest rollouts at the seed of the sweep, by the stricter goal."""
+    mine = [row for row in rows if row["seed"] == SWEEP_SEED]
+
+    def cost(arm: str, lr: float) -> tuple[float, ...]:
+        found = [typical(mine, arm, lr, goal)["median"] for goal in ("learned", "calibrated")]
+        return tuple(math.inf if math.isnan(f) else f for f in (sum(found), *found))
+
+    return {arm.name: min(rates, key=lambda lr: cost(arm.name, lr)) for arm in ARMS}
+
+
+def ratios(
+    rows: Sequence[dict[str, Any]], rates: dict[str, float], goal: str
+) -> dict[str, Any] | None:
+    """Rollouts of the best RLOO over those of rb_exact."""
+    ours = typical(rows, EXACT.name, rates[EXACT.name], goal)
+    theirs = {arm.name: typical(rows, arm.name, rates[arm.name], goal) for arm in ARMS[1:]}
+    theirs = {name: found for name, found in theirs.items() if found["n"]}
+    if not theirs or not ours["n"] or math.isinf(ours["median"]):
+        return None
+    best = min(theirs, key=lambda name: theirs[name]["median"])
+    if math.isinf(theirs[best]["median"]):
+        return None
+    by_seed: dict[int, dict[str, float]] = {}
+    for row in rows:
+        if row["arm"] in (EXACT.name, best) and row["lr"] == rates[row["arm"]]:
+            value = math.inf if row[goal] is None else row[goal]
+            by_seed.setdefault(row["seed"], {})[row["arm"]] = value
+    paired = [
+        pair[best] / max(pair[EXACT.name], 1.0)
+        for pair in by_seed.values()
+        if len(pair) == 2 and math.isfinite(pair[EXACT.name])
+    ]
+    return {
+        "best": best,
+        "medians": theirs[best]["median"] / max(ours["median"], 1.0),
+        "least": min(paired, default=math.nan),
+        "paired": statistics.median(paired) if paired else math.nan,
+        "most": max(paired, default=math.nan),
+    }
+
+
+def number(value: float | None) -> str:
+    """Rollouts, or that they were not enough."""
+    if value is None or math.isinf(value):
+        return "not reached"
+    return "-" if math.isnan(value) else f"{value:,.0f}"
+
+
+def sweep_table(rows: Sequence[dict[str, Any]], rates: Sequence[float]) -> list[str]:
+    """One line per contender and goal, one column per rate."""
+    lines = [
+        "| contender | until | " + " | ".join(f"{lr:g}" for lr in rates) + " |",
+        "|---" * (2 + len(rates)) + "|",
+    ]
+    mine = [row for row in rows if row["seed"] == SWEEP_SEED]
+    for arm in ARMS:
+        for goal in GOALS:
+            cells = [number(typical(mine, arm.name, lr, goal)["median"]) for lr in rates]
+            lines.append(f"| {arm.name} | {goal} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def main_table(rows: Sequence[dict[str, Any]], rates: dict[str, float]) -> list[str]:
+    """One line per contender, both goals, and the ratios."""
+    lines = [
+        "| contender | rate | runs | calibrated: median | range | learned: median | range | "
+        "ECE, AUROC at the end of the median run |",
+        "|---" * 8 + "|",
+    ]
+    for arm in ARMS:
+        lr = rates[arm.name]
+        a, b = (typical(rows, arm.name, lr, goal) for goal in GOALS)
+        if not a["n"]:
+            continue
+        last = [r["curve"][-1] for r in rows if r["arm"] == arm.name and r["lr"] == lr]
+        ece, auroc = (statistics.median(found[name] for found in last) for name in ("ece", "auroc"))
+        lines.append(
+            f"| {arm.name} | {lr:g} | {a['n']} | **{number(a['median'])}** | {number(a['least'])} to "
+            f"{number(a['most'])} | **{number(b['median'])}** | {number(b['least'])} to "
+            f"{number(b['most'])} | {ece:.3f}, {auroc:.3f} |"
+        )
+    lines.append("")
+    for goal in GOALS:
+        found = ratios(rows, rates, goal)
+        if found is None:
+            lines.append(f"* {goal}: no ratio, a median was not reached.")
+            continue
+        verdict = "met" if found["medians"] >= WANTED else "**missed**"
+        lines.append(
+            f"* {goal}: *{found['best']}* needs {found['medians']:.1f} times the rollouts of rb_exact "
+            f"(medians); seed by seed {found['least']:.1f} to {found['most']:.1f}, median "
+            f"{found['paired']:.1f}. {WANTED:g} times wanted: {verdict}."
+        )
+    return [*lines, ""]
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The report."""
+    where, rows = content["machine"], content["rows"]
+    versions = ", ".join(f"{k} {v}" for k, v in where["versions"].items())
+    common = {arm.name: float(content["lr"]) for arm in ARMS}
+    best = best_rates(rows, content["rates"])
+    seconds = sum(row["cpu_seconds"] for row in rows)
+    lines = [
+        "# Rollouts until the embedded model is calibrated",
+        "",
+        f"{where['date']}, {where['processor']}, one thread a run; {versions}",
+        "",
+        f"The survey task and the embedded model of the default recipe, {content['prompts']} prompts a "
+        f"step, at most {content['steps']} steps, constant learning rate, log reward; a rollout is one "
+        f"completion. Evaluated every {content['every']} steps with one sample of each of "
+        f"{content['held_out']} held-out prompts. Equal seeds have the same model, prompts in the same "
+        f"order, and the same random numbers in every evaluation. {len(rows)} runs, "
+        f"{seconds:,.0f} CPU seconds." + ("" if content["complete"] else " **Interrupted.**"),
+        "",
+        f"* *calibrated*: ECE at most {ECE} at two evaluations in a row; the first of them counts. A "
+        f"model that states the base rate whatever it is asked is calibrated as well, hence also",
+        f"* *learned*: ECE at most {LEARNED_ECE} and AUROC of single samples at least "
+        f"{LEARNED_AUROC}, both at two evaluations in a row.",
+        "",
+        f"rb_exact has one completion a prompt (G = 1). What a calibrated model shows by chance on so "
+        f"many prompts is an ECE of {content['chance']:.3f} (mean over the last evaluations).",
+        "",
+        "## At the recipe's learning rate",
+        "",
+        *main_table(rows, common),
+    ]
+    if best != common:
+        lines += [
+            "## Each at its own best learning rate",
+            "",
+            *main_table(rows, best),
+        ]
+    lines += [f"## Learning rates, seed {SWEEP_SEED}", "", *sweep_table(rows, content["rates"])]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="go on with the rows in the results")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=160, help="of a run, at most")
+    parser.add_argument("--every", type=int, default=4, help="steps between evaluations")
+    parser.add_argument("--lr", type=float, nargs="*", default=(1e-3, 3e-3), help="of the sweep")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    one_thread()
+    recipe = load(None, arguments.changes)
+    steps, seeds = (8, 1) if arguments.quick else (arguments.steps, arguments.seeds)
+    common = recipe.optimizer.lr
+    rates = [common] if arguments.quick else sorted({common, *arguments.lr})
+
+    def job(arm: Arm, lr: float, seed: int) -> Job:
+        return Job(arm, lr, seed, steps, arguments.every, tuple(arguments.changes))
+
+    rows: list[dict[str, Any]] = []
+    if arguments.keep and (RESULTS / f"{NAME}.json").exists():
+        rows = json.loads((RESULTS / f"{NAME}.json").read_text())["rows"]
+    study = Study(arguments.workers, rows)
+    study.prepare([job(EXACT, common, seed) for seed in range(seeds)])
+    study.run([job(arm, lr, SWEEP_SEED) for arm in reversed(ARMS) for lr in rates], "rates")
+    best = best_rates(study.rows, rates)
+    study.run(
+        [
+            job(arm, lr, seed)
+            for seed in range(seeds)
+            for arm in reversed(ARMS)
+            for lr in (common, best[arm.name])
+        ],
+        "seeds",
+    )
+    ends = [row["curve"][-1]["ece_null"] for row in study.rows]
+    content: dict[str, Any] = {
+        "machine": machine(("torch", "transformers", "tokenizers")),
+        "complete": not study.interrupted,
+        "lr": common,
+        "rates": rates,
+        "prompts": recipe.rollout.prompts,
+        "steps": steps,
+        "every": arguments.every,
+        "held_out": len(make_task(recipe.task).evaluation),
+        "chance": statistics.mean(ends) if ends else math.nan,
+        "rows": study.rows,
+    }
+    text = markdown(content)
+    print(text)
+    if not arguments.quick:
+        write(NAME, content)
+        (RESULTS / f"{NAME}.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

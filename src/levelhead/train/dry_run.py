@@ -1,0 +1,236 @@
+"""A recipe without the training: everything that can be checked before a GPU is paid for.
+
+The data is read, every rule of the recipe is checked, a prompt is rendered and tokenized, the reward is
+asked about good and bad completions, and the size of the run is told. Of a model that is not on this
+machine only the name is known; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from levelhead._text import plural
+from levelhead.errors import DataWarning, InvalidInputError, LevelheadError
+from levelhead.tasks import Prompt, Task, make_task
+from levelhead.train.answers import AnswerTrie
+from levelhead.train.build import make_rewarder
+from levelhead.train.config import FromScratch, Model, Recipe, check_task
+from levelhead.train.embedded import make_tokenizer
+from levelhead.train.experience import Estimate
+from levelhead.train.model import EMBEDDED, read_template, render
+
+__all__ = ["DryRun", "dry_run"]
+
+MALFORMED = "I would rather not say."
+CHECKED_PROMPTS = 2000
+"""Prompts whose tokens are counted; more would only refine the longest one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DryRun:
+    """What a run would be.
+
+    Attributes:
+        lines: (what, what it is), for a table.
+        problems: what would stop it, one sentence each.
+    """
+
+    lines: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...]
+
+
+def dry_run(recipe: Recipe) -> DryRun:
+    """Check a recipe without training.
+
+    Args:
+        recipe: what would be done.
+
+    Returns:
+        What it would be, and what would stop it.
+    """
+    lines: list[tuple[str, str]] = []
+    problems: list[str] = []
+    try:
+        task = make_task(recipe.task)
+        check_task(recipe, task)
+    except LevelheadError as error:
+        return DryRun((), (str(error),))
+    lines += _of_task(task)
+    for part in (_of_model, _of_reward, _of_estimator):
+        try:
+            lines += part(recipe, task)
+        except LevelheadError as error:
+            problems.append(str(error))
+    lines += _of_size(recipe, task)
+    return DryRun(tuple(lines), tuple(problems))
+
+
+def _of_task(task: Task) -> list[tuple[str, str]]:
+    lines = [
+        (
+            "task",
+            f"{task.name}: {plural(len(task.train), 'training prompt')}, "
+            f"{len(task.evaluation)} held out",
+        ),
+    ]
+    if task.kind == "event":
+        rate = float(np.mean([p.outcome for p in task.train if p.outcome is not None]))
+        lines.append(
+            ("outcomes", f"the event happens in {100 * rate:.1f}% of the training prompts")
+        )
+    lines.append(("prompt", _last(task.train[0])))
+    return lines
+
+
+def _last(prompt: Prompt) -> str:
+    return " ".join(prompt.messages[-1]["content"].split())
+
+
+def _of_model(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
+    """Size and tokenizer, where the model is here."""
+    tokenizer, text = _here(recipe.model, task)
+    lines = [("model", text)]
+    if tokenizer is None:
+        return lines
+    lengths: list[int] = []
+    longest: Prompt = task.train[0]
+    for prompt in [*task.train, *task.evaluation][:CHECKED_PROMPTS]:
+        ids = render(
+            tokenizer,
+            prompt,
+            system=recipe.model.system,
+            template_options=recipe.model.template_options,
+        )
+        if len(ids) > max(lengths, default=0):
+            longest = prompt
+        lengths.append(len(ids))
+    first = render(
+        tokenizer,
+        task.train[0],
+        system=recipe.model.system,
+        template_options=recipe.model.template_options,
+    )
+    lines.append(("as the model sees it", repr(tokenizer.decode(first.tolist()))))
+    lines.append(
+        (
+            "prompt tokens",
+            f"{int(np.median(lengths))} in the middle, {max(lengths)} at most "
+            f"(limit {recipe.rollout.max_prompt_tokens})",
+        )
+    )
+    if max(lengths) > recipe.rollout.max_prompt_tokens and recipe.rollout.long_prompts == "error":
+        raise InvalidInputError(
+            f"rollout.max_prompt_tokens: expected at most {recipe.rollout.max_prompt_tokens} tokens, "
+            f"got {max(lengths)} in prompt {longest.prompt_id!r}; raise the limit, or set "
+            "rollout.long_prompts=drop"
+        )
+    if task.answers:
+        sample = task.answers[len(task.answers) // 2]
+        ids = tokenizer.encode(f"{task.opening}{sample}{task.closing}", add_special_tokens=False)
+        lines.append(("answer tokens", " ".join(repr(tokenizer.decode([i])) for i in ids)))
+        if recipe.algorithm.estimator == "rb_exact":
+            trie = AnswerTrie.build(tokenizer, task.answers, task.opening, task.closing)
+            lines.append(
+                (
+                    "exact answers",
+                    f"{len(task.answers)} answers from "
+                    f"{plural(len(trie.nodes), 'position')} of the model",
+                )
+            )
+    return lines
+
+
+def _here(options: Model, task: Task) -> tuple[Any, str]:
+    """The tokenizer, where it can be had without a download, and the model in words."""
+    if options.path == EMBEDDED:
+        sizes = options.from_scratch or FromScratch()
+        texts = [message["content"] for prompt in task.train for message in prompt.messages]
+        made = make_tokenizer(texts, (task.opening, task.closing), sizes.vocabulary)
+        return made, (
+            f"embedded: {plural(sizes.layers, 'layer')} x {sizes.hidden}, made for this task and "
+            "warmed up before the first run"
+        )
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(options.path, local_files_only=True)
+        config = AutoConfig.from_pretrained(options.path, local_files_only=True)
+    except (OSError, ValueError):
+        return None, f"{options.path}, not on this machine: its tokens and its size are not checked"
+    if options.chat_template is not None:
+        tokenizer.chat_template = read_template(options.chat_template)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    n = sum(p.numel() for p in model.parameters())
+    size = 2 if options.dtype == "bfloat16" else 4
+    # Weights, gradients and AdamW's two moments; adapters train next to nothing of them.
+    copies = 1 if options.lora is not None else 4
+    gib = copies * size * n / 2**30
+    return tokenizer, (
+        f"{options.path}: {n / 1e6:,.1f} million parameters, {gib:,.1f} GiB with gradients and "
+        "optimizer, activations apart"
+    )
+
+
+def _of_reward(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
+    """What some completions would earn."""
+    rewarder = make_rewarder(recipe, task)
+    lines = [("reward", f"{rewarder.name}; malformed output {_number(rewarder.floor)}")]
+    for text, prompt in _samples(task):
+        with warnings.catch_warnings():  # that one of them is malformed is the point
+            warnings.simplefilter("ignore", DataWarning)
+            judged = rewarder([prompt], [text])
+        outcome = "" if prompt.outcome is None else f" when the outcome is {prompt.outcome:g}"
+        lines.append((f"  {text}", f"{_number(judged.rewards[0])}{outcome}"))
+    return lines
+
+
+def _samples(task: Task) -> list[tuple[str, Prompt]]:
+    if task.kind == "event":
+        by_outcome = {p.outcome: p for p in reversed(task.train)}
+        said = [f"{task.opening}{a}{task.closing}" for a in (task.answers or ("10", "90"))]
+        texts = [said[0], said[len(said) // 2], said[-1], MALFORMED]
+        return [(t, by_outcome[y]) for t in texts for y in (1.0, 0.0) if y in by_outcome]
+    prompt = task.train[0]
+    right = prompt.targets[0] if prompt.targets else "?"
+    form = (
+        "{}{}{}"
+        if task.elicitation.startswith("percent")
+        else ("{}{}{}<confidence>0.9</confidence>")
+    )
+    texts = [form.format(task.opening, a, task.closing) for a in (right, "surely not this")]
+    return [(t, prompt) for t in (*texts, MALFORMED)]
+
+
+def _of_estimator(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
+    name = recipe.algorithm.estimator
+    Estimate(recipe.algorithm)
+    return [("estimator", name)]
+
+
+def _of_size(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
+    rollout, algorithm = recipe.rollout, recipe.algorithm
+    n = rollout.prompts * rollout.group_size
+    epochs = recipe.steps * rollout.prompts / len(task.train)
+    return [
+        (
+            "a step",
+            f"{rollout.prompts} prompts x {rollout.group_size} = {n} completions of at most "
+            f"{plural(rollout.max_new_tokens, 'token')}, "
+            f"{plural(algorithm.updates_per_rollout * algorithm.epochs, 'update')}",
+        ),
+        (
+            "the run",
+            f"{plural(recipe.steps, 'step')}, {plural(recipe.updates, 'update')}, "
+            f"{recipe.steps * n:,} completions, {epochs:.1f} passes over the prompts",
+        ),
+    ]
+
+
+def _number(value: float) -> str:
+    return "not known in advance" if math.isnan(value) else f"{value:.4g}"

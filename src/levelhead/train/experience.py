@@ -1,0 +1,331 @@
+"""One step's rollouts: which prompts, what the model wrote, what it earned, what that is worth.
+
+Nothing here has a gradient. Every draw is keyed by (seed, step, place in the step), so that a step is
+the same whatever ran before it, on however many processes, and after a resumption.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from levelhead import advantages as estimators
+from levelhead._arrays import BoolArray, FloatArray, IntArray
+from levelhead._registry import load_callable
+from levelhead._text import plural
+from levelhead.advantages import AdvantageFunction
+from levelhead.errors import ConfigError
+from levelhead.tasks import Prompt
+from levelhead.train._blame import Blamed
+from levelhead.train.config import Algorithm
+from levelhead.train.distributed import Ranks
+from levelhead.train.reward import Judged, Rewarder
+from levelhead.train.sampling import Sampler, Sampling, uniforms
+
+__all__ = [
+    "EVALUATION",
+    "Estimate",
+    "Experience",
+    "PromptSet",
+    "collect",
+    "drawn",
+    "group_sums",
+    "text_of",
+]
+
+EVALUATION = 1
+"""The key of the draws of every evaluation, so that two of them differ by their weights alone; step s
+of the training has the key 2 s."""
+
+NOT_OURS = ("rb_exact", "gae")
+"""Estimators that need more than rewards; the loss makes their advantages."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptSet:
+    """Prompts with their tokens, and in which order training goes through them.
+
+    Attributes:
+        prompts: the prompts.
+        tokens: the token ids of each, as the model sees them.
+        seed: of the order.
+    """
+
+    prompts: Sequence[Prompt]
+    tokens: Sequence[IntArray]
+    seed: int
+
+    def chosen(self, step: int, size: int) -> IntArray:
+        """Indices of a step's prompts: every epoch is a new permutation, and none is left out.
+
+        Args:
+            step: from 0.
+            size: prompts of a step.
+
+        Returns:
+            (size,) indices; a step that begins one epoch and ends in the next may repeat one.
+        """
+        n = len(self.prompts)
+        first = step * size
+        orders = {
+            epoch: np.random.default_rng([self.seed, epoch]).permutation(n)
+            for epoch in range(first // n, (first + size - 1) // n + 1)
+        }
+        places = np.arange(first, first + size)
+        return np.array([orders[int(i) // n][int(i) % n] for i in places], dtype=np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experience:
+    """The rollouts of this rank in one step; N = P G sequences, those of a prompt in a row.
+
+    Attributes:
+        index: (P,) index of each prompt in the training set.
+        place: (P,) its place among the step's prompts on all ranks.
+        prompts: P arrays of token ids.
+        completions: N arrays of token ids, the stop token included.
+        logprobs: N arrays, nats, of the tokens under the sampling policy.
+        finished: (N,) whether it ended by itself.
+        judged: what each earned.
+        answer_rewards: (N, K) what every answer would earn, or None where nobody asked.
+        group_size: G.
+    """
+
+    index: IntArray
+    place: IntArray
+    prompts: list[IntArray]
+    completions: list[IntArray]
+    logprobs: Sequence[npt.NDArray[np.float32]]
+    finished: BoolArray
+    judged: Judged
+    answer_rewards: FloatArray | None
+    group_size: int
+
+    @property
+    def group(self) -> IntArray:
+        """(N,) which of this rank's prompts a sequence belongs to."""
+        return np.repeat(np.arange(len(self.prompts)), self.group_size)
+
+
+def collect(
+    step: int,
+    chosen: IntArray,
+    *,
+    data: PromptSet,
+    sampler: Sampler,
+    sampling: Sampling,
+    group_size: int,
+    rewarder: Rewarder,
+    decode: Callable[[IntArray], str],
+    ranks: Ranks,
+    every_answer: bool = False,
+) -> Experience:
+    """Let the model answer this rank's share of a step's prompts, and judge what it says.
+
+    Args:
+        step: from 0.
+        chosen: indices of the step's prompts on all ranks; rank r takes every world-th from the r-th.
+        data: where they come from.
+        sampler: who generates.
+        sampling: how.
+        group_size: completions per prompt.
+        rewarder: what a completion earns.
+        decode: token ids -> text.
+        ranks: this process among all.
+        every_answer: also ask what every possible answer would earn.
+
+    Returns:
+        The experience of this rank.
+    """
+    place = np.arange(ranks.rank, chosen.size, ranks.world)
+    index = chosen[place]
+    prompts = [data.tokens[i] for i in index]
+    draws = drawn(data.seed, 2 * step, place, group_size, sampling.max_new_tokens)
+    rollouts = sampler.sample(prompts, group_size=group_size, sampling=sampling, uniforms=draws)
+    asked = [data.prompts[i] for i in index]
+    repeated = [prompt for prompt in asked for _ in range(group_size)]
+    texts = [decode(completion) for completion in rollouts.completions]
+    return Experience(
+        index=index,
+        place=place,
+        prompts=prompts,
+        completions=list(rollouts.completions),
+        logprobs=list(rollouts.logprobs),
+        finished=rollouts.finished,
+        judged=rewarder(repeated, texts),
+        answer_rewards=rewarder.answer_rewards(repeated) if every_answer else None,
+        group_size=group_size,
+    )
+
+
+def drawn(seed: int, key: int, place: IntArray, group_size: int, length: int) -> FloatArray:
+    """The uniform numbers of the rollouts of some prompts, whichever process has them.
+
+    Args:
+        seed: of the run.
+        key: of the step.
+        place: (P,) places of the prompts among all of the step.
+        group_size: completions per prompt.
+        length: numbers per completion.
+
+    Returns:
+        (P G, length) float64 in [0, 1).
+    """
+    parts = [uniforms(seed, key, group_size, length, first=int(p) * group_size) for p in place]
+    return np.concatenate(parts) if parts else np.zeros((0, length))
+
+
+class Estimate:
+    """The advantage estimator of a recipe, over the rollouts of all ranks.
+
+    Args:
+        algorithm: names it, with its options.
+
+    Raises:
+        ConfigError: options that it does not take.
+    """
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        self.name = algorithm.estimator
+        self._by_prompt = False
+        self._function: AdvantageFunction | None = None
+        if self.name in NOT_OURS:
+            return
+        options: dict[str, Any] = dict(algorithm.estimator_options)
+        if ":" in self.name:
+            self._function = functools.partial(load_callable(self.name), **options)
+            return
+        row = estimators.TABLE[self.name]
+        if row.scope == "history":
+            self._by_prompt = True
+            self._function = estimators.EmaStd(**options)
+        else:
+            self._function = functools.partial(row.function, **options)
+
+    def __call__(self, rewards: FloatArray, experience: Experience, ranks: Ranks) -> FloatArray:
+        """Advantages of this rank's sequences.
+
+        Args:
+            rewards: (N,) of this rank; NaN is unscorable.
+            experience: whose they are.
+            ranks: the estimator sees the rewards of all ranks, ordered as one process would have them.
+
+        Returns:
+            (N,) float64; 0 for an estimator whose advantages the loss makes, and for what is unscorable.
+
+        Raises:
+            ConfigError: a function of the user's raised, or returned something else than one finite
+                number for each.
+        """
+        if self._function is None:
+            return np.zeros_like(rewards)
+        size = experience.group_size
+        parts = ranks.gathered((experience.place, experience.index, rewards.reshape(-1, size)))
+        place = np.concatenate([part[0] for part in parts])
+        order = np.argsort(place)
+        index = np.concatenate([part[1] for part in parts])[order]
+        block = np.concatenate([part[2] for part in parts])[order]
+        labels = np.repeat(index if self._by_prompt else np.arange(index.size), size)
+        out = self._checked(self._function, block.ravel(), labels)
+        return out.reshape(-1, size)[experience.place].ravel()
+
+    def _checked(
+        self, function: AdvantageFunction, rewards: FloatArray, groups: IntArray
+    ) -> FloatArray:
+        if ":" not in self.name:
+            return function(rewards, groups)
+        given = plural(rewards.size, "reward")
+        with Blamed(self._title, given=given, advice=self._advice):
+            returned = function(rewards, groups)
+        what = "the function returned no array of numbers, which raised"
+        with Blamed(self._title, given=given, advice=self._advice, what=what):
+            out = np.asarray(returned, dtype=np.float64)
+        if out.shape != rewards.shape:
+            raise ConfigError(
+                f"{self._title}: expected one advantage for each of {given}, shape {rewards.shape}, "
+                f"got shape {out.shape}; {self._advice}"
+            )
+        unknown = np.isnan(rewards)
+        out = np.where(unknown, 0.0, out)
+        wrong = np.flatnonzero(~np.isfinite(out))
+        if wrong.size:
+            reason = self._advice
+            if unknown.any():
+                reason = (
+                    f"{unknown.sum()} of {given} are NaN, which stands for a completion that could not "
+                    "be scored: leave them out of every mean"
+                )
+            raise ConfigError(
+                f"{self._title}: expected finite advantages, got {out[wrong[0]]} at index {wrong[0]}, "
+                f"where the reward is {rewards[wrong[0]]:g}; {reason}"
+            )
+        return out
+
+    @property
+    def _title(self) -> str:
+        return f"algorithm.estimator {self.name}"
+
+    @property
+    def _advice(self) -> str:
+        return f"try it alone with `levelhead probe {self.name}`"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs: the memory of an estimator that has one."""
+        return self._function.state if isinstance(self._function, estimators.EmaStd) else {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        if isinstance(self._function, estimators.EmaStd) and state:
+            self._function.state = state
+
+
+def group_sums(experience: Experience, rewards: FloatArray) -> dict[str, float]:
+    """Sums over this rank from which a step's rewards, formats and lengths are told.
+
+    Args:
+        experience: this rank's rollouts.
+        rewards: (N,) with NaN for what is unscorable.
+
+    Returns:
+        Sums by name; all add over ranks.
+    """
+    judged = experience.judged
+    known = ~np.isnan(rewards)
+    stated = ~np.isnan(judged.confidence)
+    true = ~np.isnan(judged.correct)
+    block = rewards.reshape(-1, experience.group_size)
+    scored = (~np.isnan(block)).sum(axis=1) > 1
+    low = np.min(block, axis=1, initial=np.inf, where=~np.isnan(block))
+    high = np.max(block, axis=1, initial=-np.inf, where=~np.isnan(block))
+    return {
+        "sequences": float(rewards.size),
+        "scored": float(known.sum()),
+        "reward": float(rewards[known].sum()),
+        "formed": float(judged.reading.formed.sum()),
+        "stated": float(stated.sum()),
+        "confidence": float(judged.confidence[stated].sum()),
+        "judged": float(true.sum()),
+        "correct": float(judged.correct[true].sum()),
+        "groups": float(scored.sum()),
+        "constant_groups": float((scored & (high == low)).sum()),
+        "finished": float(experience.finished.sum()),
+        "completion_tokens": float(sum(len(c) for c in experience.completions)),
+    }
+
+
+def text_of(tokenizer: Any) -> Callable[[IntArray], str]:
+    """From a completion's tokens to the text that is read: marks of the chat are left out.
+
+    Args:
+        tokenizer: of the model.
+
+    Returns:
+        A function of (L,) token ids.
+    """
+    return lambda ids: tokenizer.decode(ids.tolist(), skip_special_tokens=True)

@@ -1,0 +1,255 @@
+"""What stays while the weights move, against sums by hand and passes of the model one text at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from levelhead._arrays import FloatArray, IntArray
+from levelhead.advantages import rloo
+from levelhead.train.build import Run, build
+from levelhead.train.config import load
+from levelhead.train.experience import Experience, text_of
+from levelhead.train.preparing import Tables
+
+SMALL = (
+    "task.kind=oracle",
+    "task.train=8",
+    "task.evaluation=0",
+    "model.device=cpu",
+    "rollout.prompts=2",
+    "rollout.group_size=3",
+    "rollout.max_new_tokens=7",
+)
+ALL = np.arange(2)
+TOLERANCE = 2e-5
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def built(tiny_model: Path, *overrides: str) -> Run:
+    return build(load(None, [*SMALL, f"model.path={tiny_model}", *overrides]))
+
+
+def shaken(run: Run) -> None:
+    """Weights that are no longer the reference's."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in run.loaded.model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+
+
+@torch.no_grad()
+def passed(model: Any, prompt: IntArray, completion: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities of a whole vocabulary, and hidden states, before each token of a completion."""
+    ids = torch.tensor([[*prompt.tolist(), *completion.tolist()]])
+    states = model.model(input_ids=ids).last_hidden_state[0, len(prompt) - 1 : -1]
+    return model.lm_head(states).double().log_softmax(-1), states.double()
+
+
+def logprobs_of(model: Any, experience: Experience) -> list[FloatArray]:
+    size = experience.group_size
+    found: list[FloatArray] = []
+    for i, completion in enumerate(experience.completions):
+        every, _ = passed(model, experience.prompts[i // size], completion)
+        found.append(every[range(len(completion)), completion.tolist()].numpy())
+    return found
+
+
+def row(table: torch.Tensor | None, i: int, length: int) -> FloatArray:
+    assert table is not None
+    assert not table[i, length:].any()
+    return table[i, :length].double().numpy()
+
+
+@pytest.mark.parametrize("kind", ["head", "separate"])
+def test_advantages_and_returns_with_a_critic(kind: str, tiny_model: Path) -> None:
+    """Against the recursion in words: what came, what was expected then, what was expected before."""
+    gamma, lam, coef = 0.9, 0.7, 0.5
+    run = built(
+        tiny_model,
+        "algorithm.estimator=gae",
+        f"algorithm.critic={{kind: {kind}, gamma: {gamma}, lam: {lam}}}",
+        f"algorithm.kl={{coef: {coef}, estimator: k1, place: reward}}",
+    )
+    shaken(run)
+    critic: Any = run.parts.policy if kind == "head" else run.parts.critic
+    torch.nn.init.normal_(critic.value_head.weight, generator=torch.Generator().manual_seed(2))
+    torch.nn.init.constant_(critic.value_head.bias, 0.3)
+    experience = run.trainer.collect(0)
+    experience.judged.rewards[1] = np.nan  # nobody could score it
+    tables, sums = run.trainer.prepare(experience)
+    reference: Any = run.parts.reference
+    ours = logprobs_of(run.loaded.model, experience)
+    theirs = logprobs_of(reference._copy.model, experience)
+    weight, bias = critic.value_head.weight[0].double(), critic.value_head.bias.double()
+    spent = 0.0
+    for i, completion in enumerate(experience.completions):
+        _, states = passed(critic.model, experience.prompts[i // 3], completion)
+        values = (states @ weight + bias).detach().numpy()
+        n = len(completion)
+        np.testing.assert_allclose(row(tables.values, i, n), values, atol=TOLERANCE)
+        penalty = coef * (ours[i] - theirs[i])
+        spent += penalty.sum()
+        rewards = -penalty
+        rewards[-1] += experience.judged.rewards[i]
+        expected, later = np.zeros(n), 0.0
+        for t in reversed(range(n)):
+            following = values[t + 1] if t + 1 < n else 0.0
+            later = rewards[t] + gamma * following - values[t] + gamma * lam * later
+            expected[t] = later
+        if i == 1:
+            expected[:] = 0.0
+        np.testing.assert_allclose(row(tables.advantages, i, n), expected, atol=1e-4)
+        np.testing.assert_allclose(row(tables.returns, i, n), expected + values, atol=1e-4)
+    assert spent != pytest.approx(0.0, abs=0.01)
+    assert sums["kl_in_reward"] == pytest.approx(spent, abs=1e-4)
+
+
+def by_hand(run: Run, experience: Experience, tables: Tables) -> dict[str, float]:
+    """The terms of the loss, summed over tokens and divided by 6 texts x 7 tokens."""
+    terms = dict.fromkeys(("k3", "entropy", "value"), 0.0)
+    reference: Any = run.parts.reference
+    head: Any = run.parts.policy.value_head
+    for i, completion in enumerate(experience.completions):
+        prompt, said = experience.prompts[i // 3], (range(len(completion)), completion.tolist())
+        every, states = passed(run.loaded.model, prompt, completion)
+        theirs = passed(reference._copy.model, prompt, completion)[0][said]
+        d = theirs - every[said]
+        terms["k3"] += float((d.exp() - d - 1.0).sum())
+        terms["entropy"] += float(-(every.exp() * every).sum())
+        if head is not None and tables.returns is not None:
+            values = (states @ head.weight[0].double() + head.bias.double()).detach()
+            goal = torch.from_numpy(row(tables.returns, i, len(completion)))
+            terms["value"] += float((values - goal).square().sum())
+    return {name: total / (6 * 7) for name, total in terms.items()}
+
+
+def test_the_terms_of_the_loss(tiny_model: Path) -> None:
+    """The distance from the reference, the entropy and the critic's error, without advantages."""
+    run = built(
+        tiny_model,
+        "algorithm.estimator=gae",
+        "algorithm.critic={kind: head, coef: 0.25}",
+        "algorithm.kl={coef: 0.5, estimator: k3}",
+        "algorithm.entropy_coef=0.125",
+    )
+    shaken(run)
+    experience = run.trainer.collect(0)
+    tables, _ = run.trainer.prepare(experience)
+    tables.advantages = torch.zeros_like(tables.advantages)
+    n_tokens = sum(map(len, experience.completions))
+    loss, sums = run.trainer.loss(experience, tables, ALL, 6, n_tokens)
+    terms = by_hand(run, experience, tables)
+    assert min(terms.values()) > 1e-3
+    expected = 0.5 * terms["k3"] - 0.125 * terms["entropy"] + 0.25 * terms["value"]
+    assert loss.item() == pytest.approx(expected, abs=TOLERANCE)
+    assert sums["kl"] == pytest.approx(42 * terms["k3"], abs=1e-3)
+    assert sums["entropy"] == pytest.approx(42 * terms["entropy"], rel=1e-4)
+
+
+def test_old_logprobs(tiny_model: Path) -> None:
+    """None while the policy is still the one that sampled; else those that it sampled with."""
+    once = built(tiny_model)
+    experience = once.trainer.collect(0)
+    assert once.trainer.prepare(experience)[0].old_logprobs is None
+    exact = logprobs_of(once.loaded.model, experience)
+    for overrides in ((), ("rollout.backend=transformers",)):
+        run = built(tiny_model, "algorithm.epochs=2", *overrides)
+        # Of a sampler that is not exact nothing is believed.
+        believed = experience.logprobs if not overrides else [p + 1 for p in experience.logprobs]
+        tables, _ = run.trainer.prepare(dataclasses.replace(experience, logprobs=believed))
+        for i, expected in enumerate(exact):
+            found = row(tables.old_logprobs, i, len(expected))
+            np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+
+
+def test_bfloat16_arithmetic_is_scored_again(tiny_model: Path) -> None:
+    run = built(tiny_model, "model.dtype=mixed", "algorithm.updates_per_rollout=2")
+    experience = run.trainer.collect(0)
+    tables, _ = run.trainer.prepare(experience)
+    packed, rows = run.trainer.rows.pack(experience, ALL)
+    with torch.no_grad(), run.parts.arithmetic():
+        scored = run.parts.forward(packed)
+    assert rows.tolist() == list(range(6))
+    assert tables.old_logprobs is not None
+    torch.testing.assert_close(scored.logprobs, tables.old_logprobs, rtol=0, atol=0)
+    plain = logprobs_of(run.loaded.model, experience)
+    off = max(float(np.abs(row(scored.logprobs, i, len(p)) - p).max()) for i, p in enumerate(plain))
+    assert 1e-4 < off < 0.2
+
+
+def saying(run: Run, texts: Sequence[str]) -> Experience:
+    """The rollouts of a step, with other words."""
+    experience = run.trainer.collect(0)
+    encode: Any = run.loaded.tokenizer
+    completions = [np.array(encode.encode(t, add_special_tokens=False)) for t in texts]
+    decode = text_of(run.loaded.tokenizer)
+    asked = [run.task.train[i] for i in experience.index for _ in range(3)]
+    judged = run.parts.rewarder(asked, [decode(c) for c in completions])
+    return dataclasses.replace(experience, completions=completions, judged=judged)
+
+
+def test_what_the_sum_over_answers_leaves_out(tiny_model: Path) -> None:
+    run = built(tiny_model, "algorithm.estimator=rb_exact")
+    end = "<|im_end|>"
+    whole, cut, single = f"<answer>37</answer>{end}", "<answer>37", f"<answer>5</answer>{end}"
+    none, late = f"37{end}", "37" * 3 + "<answer>"
+    experience = saying(run, [whole, cut, single, none, late, f"<answer>7{end}"])
+    tables, _ = run.trainer.prepare(experience)
+    assert tables.starts is not None
+    # The sixth token is too late for two digits where seven are allowed.
+    assert tables.starts.tolist() == [1, 1, 1, -1, -1, 1]
+    floor, table = run.parts.rewarder.floor, experience.answer_rewards
+    assert table is not None
+    rewards = experience.judged.rewards
+    assert rewards[[1, 3, 4, 5]].tolist() == [floor] * 4
+    # A single digit is an answer only once the closing tag begins, so that the last one is none.
+    left = np.array([0.0, floor - table[1, 36], 0.0, 0.0, 0.0, 0.0])
+    assert np.abs(left).max() > 0.1
+    expected = rloo(left, experience.group)
+    np.testing.assert_allclose(tables.advantages.numpy(), expected, atol=1e-6)
+
+
+def test_a_penalty_in_the_reward_reaches_group_estimators(tiny_model: Path) -> None:
+    run = built(tiny_model, "algorithm.kl={coef: 2.0, estimator: k1, place: reward}")
+    shaken(run)
+    experience = run.trainer.collect(0)
+    tables, _ = run.trainer.prepare(experience)
+    reference: Any = run.parts.reference
+    ours, theirs = (logprobs_of(m, experience) for m in (run.loaded.model, reference._copy.model))
+    distance = np.array([(a - b).sum() for a, b in zip(ours, theirs, strict=True)])
+    rewards = experience.judged.rewards - 2.0 * distance
+    block = rewards.reshape(2, 3)
+    expected = 1.5 * (block - block.mean(axis=1, keepdims=True))
+    np.testing.assert_allclose(tables.advantages.numpy(), expected.ravel(), atol=2e-4)
+
+
+@pytest.mark.parametrize("layout", ["prefix", "padded"])
+def test_rows_keep_groups_whole_and_fit(layout: str, tiny_model: Path) -> None:
+    run = built(
+        tiny_model, "rollout.prompts=6", f"compute.layout={layout}", "compute.micro_tokens=1"
+    )
+    experience = run.trainer.collect(0)
+    one_each = run.trainer.rows.micro_batches(experience, np.arange(1, 6))
+    assert sorted(int(i) for part in one_each for i in part) == [1, 2, 3, 4, 5]
+    assert all(part.size == 1 for part in one_each)
+    overrides = ("rollout.prompts=6", "compute.micro_tokens=100000")
+    run = built(tiny_model, *overrides, f"compute.layout={layout}")
+    (all_at_once,) = run.trainer.rows.micro_batches(experience, np.arange(6))
+    packed, rows = run.trainer.rows.pack(experience, all_at_once)
+    lengths = [len(experience.completions[i]) for i in rows]
+    assert packed.mask.sum(dim=1).tolist() == lengths
+    assert run.trainer.rows.dummy().mask.shape == (1, 1)
