@@ -49,9 +49,13 @@ DOCUMENTED = (
     "adapters",
     "testing",
     "probe",
+    "losses",
+    "tasks",
+    "train",
 )
-FUNCTIONS_ONLY = ("audit", "guard", "lab", "adapters", "probe")
+FUNCTIONS_ONLY = ("audit", "guard", "lab", "adapters", "probe", "train")
 EXAMPLES = (
+    "losses",
     "metrics",
     "calibrators",
     "recalibration",

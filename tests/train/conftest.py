@@ -21,6 +21,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = make_task(OracleOptions(train=60, evaluation=20))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        folder = embedded.build(task, **SIZES, vocabulary=400, warmup_steps=60)
+        folder = embedded.build(task, **SIZES, vocabulary=400, warmup_steps=90)
     torch.set_num_threads(threads)
     return folder

@@ -63,11 +63,14 @@ CASES: dict[str, tuple[str, ...]] = {
     # Every step, one of the ranks has no prompt at all.
     "exact": ("algorithm.estimator=rb_exact", "rollout.prompts=1", "steps=2"),
 }
+PAIRS = [("gae", "ddp"), ("gae", "fsdp"), ("batch", "ddp"), ("batch", "fsdp"), ("exact", "fsdp")]
+"""benchmarks/train_distributed.py has the rest."""
 
 WORKER = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 import torch
+from levelhead.errors import LevelheadError
 from levelhead.train.config import load
 from levelhead.train.distributed import Ranks
 from levelhead.train.run import train
@@ -76,35 +79,42 @@ torch.set_num_threads(1)
 ranks = Ranks.join(torch.device("cpu"))
 for out, overrides, resume in json.loads(sys.argv[1]):
     train(load(None, overrides), Path(out), resume=resume)
-ranks.leave()
+ranks.wait()
+if ranks.rank == 1:
+    os._exit(3)
+try:
+    ranks.gathered("anybody there?")
+except LevelheadError as error:
+    Path(sys.argv[2]).write_text(str(error))
 """
 
 
-def start(worker: str, argument: str, world: int = 2) -> list[subprocess.Popen[str]]:
-    """Processes as `torchrun` starts them."""
+def together(plan: list[tuple[str, list[str], bool]], told: Path) -> None:
+    """Runs in two processes, one after the other, started as `torchrun` does; then the second dies.
+
+    Args:
+        plan: folder, overrides, and whether to resume, of each run.
+        told: where the first one writes what it is told of that.
+    """
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = str(s.getsockname()[1])
     place = {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    place |= {"WORLD_SIZE": str(world)}
-    return [
+    processes = [
         subprocess.Popen(
-            [sys.executable, "-c", worker, argument],
-            env=os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            [sys.executable, "-c", WORKER, json.dumps(plan), str(told)],
+            env=os.environ
+            | place
+            | {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(world)
+        for rank in range(2)
     ]
-
-
-def together(plan: list[tuple[str, list[str], bool]]) -> None:
-    """Runs in two processes, one after the other."""
-    processes = start(WORKER, json.dumps(plan))
     try:
-        for process in processes:
+        for process, expected in zip(processes, (0, 3), strict=True):
             _, errors = process.communicate(timeout=240)
-            assert process.returncode == 0, errors[-2000:]
+            assert process.returncode == expected, errors[-2000:]
     finally:
         for process in processes:
             process.kill()
@@ -132,14 +142,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     alone("there", overrides("gae", "none", "steps=2"))
     plan = [
         (str(folder / f"{case}-{sharding}"), overrides(case, sharding), False)
-        for case in CASES
-        for sharding in ("ddp", "fsdp")
+        for case, sharding in PAIRS
     ]
     plan += [
         (str(folder / "there"), overrides("gae", "fsdp"), True),
         (str(folder / "back"), overrides("gae", "fsdp", "steps=2"), False),
     ]
-    together(plan)
+    together(plan, folder / "told")
     alone("back", overrides("gae", "none"), resume=True)
     torch.set_num_threads(threads)
     return folder
@@ -148,7 +157,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
 def same(one: Path, two: Path) -> None:
     """Losses, weights and what is said of held-out prompts are the same."""
     ours, theirs = ([*map(json.loads, (o / "metrics.jsonl").open())] for o in (one, two))
-    assert [line["kind"] for line in ours] == [line["kind"] for line in theirs]
     losses = [[r["loss"] for r in lines if r["kind"] == "step"] for lines in (ours, theirs)]
     np.testing.assert_allclose(losses[1], losses[0], atol=LOSS_TOLERANCE, rtol=0)
     assert np.abs(losses[0]).max() > 1e-4
@@ -163,8 +171,7 @@ def same(one: Path, two: Path) -> None:
     assert len(said[0]) == 20
 
 
-@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "sharding"), PAIRS)
 def test_two_processes_equal_one(case: str, sharding: str, runs: Path) -> None:
     same(runs / f"{case}-none", runs / f"{case}-{sharding}")
 
@@ -174,29 +181,8 @@ def test_a_run_goes_on_in_another_number_of_processes(name: str, runs: Path) -> 
     same(runs / "gae-none", runs / name)
 
 
-ALONE = """
-import sys, time, torch, torch.distributed as dist
-from levelhead.errors import LevelheadError
-from levelhead.train.distributed import Ranks
-
-ranks = Ranks.join(torch.device("cpu"))
-ranks.wait()
-if ranks.rank == 1:
-    import os
-    os._exit(3)
-try:
-    ranks.gathered("still here")
-except LevelheadError as error:
-    sys.exit(str(error))
-"""
-
-
-def test_who_waits_for_a_dead_process_is_told() -> None:
-    first, second = start(ALONE, "")
-    _, errors = first.communicate(timeout=60)
-    assert second.wait(60) == 3
-    second.communicate()
-    assert "another of the 2 processes has ended" in errors
+def test_who_waits_for_a_dead_process_is_told(runs: Path) -> None:
+    assert "another of the 2 processes has ended" in (runs / "told").read_text()
 
 
 class Given(Ranks):
@@ -240,7 +226,7 @@ def experience_of(place: list[int], rewards: FloatArray) -> Experience:
         place=np.array(place),
         prompts=[np.array([1])] * len(place),
         completions=[np.array([1])] * n,
-        logprobs=[np.zeros(1)] * n,
+        logprobs=[np.zeros(1, dtype=np.float32)] * n,
         finished=np.ones(n, dtype=np.bool_),
         judged=Judged(rewards, nan, nan, words, {}, reading),
         answer_rewards=None,

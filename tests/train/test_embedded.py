@@ -47,7 +47,7 @@ def oracle() -> Task:
 def built(oracle: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(embedded, "READING", (0.0, 0.0))  # the format alone takes fewer updates
+        patch.setattr(embedded, "READING", 0.0)  # the format alone takes fewer updates
         return embedded.build(oracle, **TINY, warmup_steps=70)
 
 

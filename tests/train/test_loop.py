@@ -39,7 +39,9 @@ class Letters:
         del add_special_tokens
         return [{"<": OPEN, "a": A, "b": B, ">": STOP}[letter] for letter in text]
 
-    def __call__(self, text: str, add_special_tokens: bool = False, **_: Any) -> dict[str, list[int]]:
+    def __call__(
+        self, text: str, add_special_tokens: bool = False, **_: Any
+    ) -> dict[str, list[int]]:
         return {"input_ids": self.encode(text, add_special_tokens)}
 
     def decode(self, ids: Any, skip_special_tokens: bool = False, **_: Any) -> str:
@@ -84,7 +86,9 @@ def policy() -> Policy:
 
 
 def trainer_of(policy: Policy, overrides: tuple[str, ...], trie: AnswerTrie | None) -> Trainer:
-    recipe = load(None, ["task.kind=oracle", "rollout.prompts=1", "rollout.group_size=2", *overrides])
+    recipe = load(
+        None, ["task.kind=oracle", "rollout.prompts=1", "rollout.group_size=2", *overrides]
+    )
     task = make_task(OracleOptions(train=4, evaluation=0))
     rewarder = make_rewarder(recipe, task)
     rewarder.floor = FLOOR
@@ -171,9 +175,7 @@ def expected_gradient(
     return total
 
 
-@pytest.mark.parametrize(
-    ("estimator", "factor"), [("rloo", 1.0), ("grpo_no_std", 0.5)]
-)
+@pytest.mark.parametrize(("estimator", "factor"), [("rloo", 1.0), ("grpo_no_std", 0.5)])
 def test_the_expected_gradient_is_that_of_the_expected_reward(
     policy: Policy, estimator: str, factor: float
 ) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from levelhead._arrays import FloatArray, IntArray
 from levelhead.advantages import rloo
+from levelhead.tasks import OracleOptions, make_task
+from levelhead.train import embedded
 from levelhead.train.build import Run, build
 from levelhead.train.config import load
 from levelhead.train.experience import Experience, text_of
@@ -27,8 +30,33 @@ SMALL = (
     "rollout.group_size=3",
     "rollout.max_new_tokens=7",
 )
+pytestmark = pytest.mark.filterwarnings("ignore:none of .* states an answer")
 ALL = np.arange(2)
 TOLERANCE = 2e-5
+
+
+@pytest.fixture(scope="module")
+def raw_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has learned nothing, and therefore costs nothing."""
+    folder = tmp_path_factory.mktemp("raw")
+    task = make_task(OracleOptions(train=8, evaluation=0))
+    texts = [message["content"] for prompt in task.train for message in prompt.messages]
+    tokenizer = embedded.make_tokenizer(texts, (task.opening, task.closing), 320)
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=320,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        initializer_range=0.3,
+    )
+    with embedded.quiet():
+        Qwen3ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +67,8 @@ def one_thread() -> Any:
     torch.set_num_threads(threads)
 
 
-def built(tiny_model: Path, *overrides: str) -> Run:
-    return build(load(None, [*SMALL, f"model.path={tiny_model}", *overrides]))
+def built(raw_model: Path, *overrides: str) -> Run:
+    return build(load(None, [*SMALL, f"model.path={raw_model}", *overrides]))
 
 
 def shaken(run: Run) -> None:
@@ -75,11 +103,11 @@ def row(table: torch.Tensor | None, i: int, length: int) -> FloatArray:
 
 
 @pytest.mark.parametrize("kind", ["head", "separate"])
-def test_advantages_and_returns_with_a_critic(kind: str, tiny_model: Path) -> None:
+def test_advantages_and_returns_with_a_critic(kind: str, raw_model: Path) -> None:
     """Against the recursion in words: what came, what was expected then, what was expected before."""
     gamma, lam, coef = 0.9, 0.7, 0.5
     run = built(
-        tiny_model,
+        raw_model,
         "algorithm.estimator=gae",
         f"algorithm.critic={{kind: {kind}, gamma: {gamma}, lam: {lam}}}",
         f"algorithm.kl={{coef: {coef}, estimator: k1, place: reward}}",
@@ -89,7 +117,7 @@ def test_advantages_and_returns_with_a_critic(kind: str, tiny_model: Path) -> No
     torch.nn.init.normal_(critic.value_head.weight, generator=torch.Generator().manual_seed(2))
     torch.nn.init.constant_(critic.value_head.bias, 0.3)
     experience = run.trainer.collect(0)
-    experience.judged.rewards[1] = np.nan  # nobody could score it
+    experience.judged.rewards[:] = [1.0, np.nan, -2.0, 0.5, 3.0, -1.0]  # one nobody could score
     tables, sums = run.trainer.prepare(experience)
     reference: Any = run.parts.reference
     ours = logprobs_of(run.loaded.model, experience)
@@ -137,10 +165,10 @@ def by_hand(run: Run, experience: Experience, tables: Tables) -> dict[str, float
     return {name: total / (6 * 7) for name, total in terms.items()}
 
 
-def test_the_terms_of_the_loss(tiny_model: Path) -> None:
+def test_the_terms_of_the_loss(raw_model: Path) -> None:
     """The distance from the reference, the entropy and the critic's error, without advantages."""
     run = built(
-        tiny_model,
+        raw_model,
         "algorithm.estimator=gae",
         "algorithm.critic={kind: head, coef: 0.25}",
         "algorithm.kl={coef: 0.5, estimator: k3}",
@@ -160,14 +188,14 @@ def test_the_terms_of_the_loss(tiny_model: Path) -> None:
     assert sums["entropy"] == pytest.approx(42 * terms["entropy"], rel=1e-4)
 
 
-def test_old_logprobs(tiny_model: Path) -> None:
+def test_old_logprobs(raw_model: Path) -> None:
     """None while the policy is still the one that sampled; else those that it sampled with."""
-    once = built(tiny_model)
+    once = built(raw_model)
     experience = once.trainer.collect(0)
     assert once.trainer.prepare(experience)[0].old_logprobs is None
     exact = logprobs_of(once.loaded.model, experience)
     for overrides in ((), ("rollout.backend=transformers",)):
-        run = built(tiny_model, "algorithm.epochs=2", *overrides)
+        run = built(raw_model, "algorithm.epochs=2", *overrides)
         # Of a sampler that is not exact nothing is believed.
         believed = experience.logprobs if not overrides else [p + 1 for p in experience.logprobs]
         tables, _ = run.trainer.prepare(dataclasses.replace(experience, logprobs=believed))
@@ -176,8 +204,8 @@ def test_old_logprobs(tiny_model: Path) -> None:
             np.testing.assert_allclose(found, expected, atol=TOLERANCE)
 
 
-def test_bfloat16_arithmetic_is_scored_again(tiny_model: Path) -> None:
-    run = built(tiny_model, "model.dtype=mixed", "algorithm.updates_per_rollout=2")
+def test_bfloat16_arithmetic_is_scored_again(raw_model: Path) -> None:
+    run = built(raw_model, "model.dtype=mixed", "algorithm.updates_per_rollout=2")
     experience = run.trainer.collect(0)
     tables, _ = run.trainer.prepare(experience)
     packed, rows = run.trainer.rows.pack(experience, ALL)
@@ -202,8 +230,8 @@ def saying(run: Run, texts: Sequence[str]) -> Experience:
     return dataclasses.replace(experience, completions=completions, judged=judged)
 
 
-def test_what_the_sum_over_answers_leaves_out(tiny_model: Path) -> None:
-    run = built(tiny_model, "algorithm.estimator=rb_exact")
+def test_what_the_sum_over_answers_leaves_out(raw_model: Path) -> None:
+    run = built(raw_model, "algorithm.estimator=rb_exact")
     end = "<|im_end|>"
     whole, cut, single = f"<answer>37</answer>{end}", "<answer>37", f"<answer>5</answer>{end}"
     none, late = f"37{end}", "37" * 3 + "<answer>"
@@ -223,13 +251,14 @@ def test_what_the_sum_over_answers_leaves_out(tiny_model: Path) -> None:
     np.testing.assert_allclose(tables.advantages.numpy(), expected, atol=1e-6)
 
 
-def test_a_penalty_in_the_reward_reaches_group_estimators(tiny_model: Path) -> None:
-    run = built(tiny_model, "algorithm.kl={coef: 2.0, estimator: k1, place: reward}")
+def test_a_penalty_in_the_reward_reaches_group_estimators(raw_model: Path) -> None:
+    run = built(raw_model, "algorithm.kl={coef: 2.0, estimator: k1, place: reward}")
     shaken(run)
     experience = run.trainer.collect(0)
-    tables, _ = run.trainer.prepare(experience)
     reference: Any = run.parts.reference
     ours, theirs = (logprobs_of(m, experience) for m in (run.loaded.model, reference._copy.model))
+    experience.judged.rewards[:] = [1.0, 0.0, -2.0, 0.5, 3.0, -1.0]
+    tables, _ = run.trainer.prepare(experience)
     distance = np.array([(a - b).sum() for a, b in zip(ours, theirs, strict=True)])
     rewards = experience.judged.rewards - 2.0 * distance
     block = rewards.reshape(2, 3)
@@ -238,16 +267,16 @@ def test_a_penalty_in_the_reward_reaches_group_estimators(tiny_model: Path) -> N
 
 
 @pytest.mark.parametrize("layout", ["prefix", "padded"])
-def test_rows_keep_groups_whole_and_fit(layout: str, tiny_model: Path) -> None:
+def test_rows_keep_groups_whole_and_fit(layout: str, raw_model: Path) -> None:
     run = built(
-        tiny_model, "rollout.prompts=6", f"compute.layout={layout}", "compute.micro_tokens=1"
+        raw_model, "rollout.prompts=6", f"compute.layout={layout}", "compute.micro_tokens=1"
     )
     experience = run.trainer.collect(0)
     one_each = run.trainer.rows.micro_batches(experience, np.arange(1, 6))
     assert sorted(int(i) for part in one_each for i in part) == [1, 2, 3, 4, 5]
     assert all(part.size == 1 for part in one_each)
     overrides = ("rollout.prompts=6", "compute.micro_tokens=100000")
-    run = built(tiny_model, *overrides, f"compute.layout={layout}")
+    run = built(raw_model, *overrides, f"compute.layout={layout}")
     (all_at_once,) = run.trainer.rows.micro_batches(experience, np.arange(6))
     packed, rows = run.trainer.rows.pack(experience, all_at_once)
     lengths = [len(experience.completions[i]) for i in rows]

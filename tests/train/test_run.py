@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from levelhead import readers
+from levelhead.cli import main
 from levelhead.errors import ConfigError, DataWarning, LevelheadError, RecordError
 from levelhead.tasks import make_task
 from levelhead.train import evaluation as evaluations
@@ -447,6 +448,38 @@ def test_functions_of_ones_own_that_work(tiny_model: Path, tmp_path: Path) -> No
     train(small(tiny_model, f"reward.rule={file}:same", "steps=1"), tmp_path / "same")
     record = History(tmp_path / "same" / "metrics.jsonl").read()[1]
     assert (record["reward"], record["frac_zero_std"], record["grad_norm"]) == (0.25, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("reward.rule={own}:raises",),
+        ("algorithm.estimator={own}:nan",),
+        ("rollout.max_prompt_tokens=3",),
+        ("model.path={folder}/nothing",),
+        ("optimizer.rate=1",),
+    ],
+)
+def test_the_command_says_it_in_one_line(
+    overrides: Sequence[str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(FUNCTIONS)
+    settings = [*SMALL, f"model.path={tiny_model}", "evaluation.at_start=false"]
+    settings += [text.format(own=own, folder=tmp_path) for text in overrides]
+    changes = [part for text in settings for part in ("--set", text)]
+    monkeypatch.setattr(
+        "sys.argv", ["levelhead", "train", "--out", str(tmp_path / "run"), *changes]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("levelhead: ")]
+    assert "Traceback" not in line
 
 
 def test_a_constant_rate_lets_a_run_go_on_for_longer(tiny_model: Path, tmp_path: Path) -> None:

@@ -94,12 +94,9 @@ class _Share:
 
 
 def _train(name: str, folder: str, seed: int, changes: Sequence[str], shares: Any) -> None:
-    import torch
-
     from levelhead.train.config import load
     from levelhead.train.run import train
 
-    torch.set_num_threads(1)
     recipe = load(name, [*changes, f"seed={seed}", "checkpoint.every=0", "guard.action=off"])
     train(recipe, Path(folder), observer=_Share(name, shares))
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 INTERRUPTED = 130
+DEFAULT = "rloo"
+"""The recipe that is run where none is named."""
 
 EPILOG = """\b
 Examples:
@@ -112,7 +114,7 @@ def _chosen(
     from levelhead.errors import ConfigError
     from levelhead.train.config import load
 
-    source: str | Path | None = name
+    source: str | Path = name or DEFAULT
     if name is None and resume:
         source = out / "recipe.yaml"
         if not source.is_file():

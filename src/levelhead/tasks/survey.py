@@ -18,7 +18,7 @@ from pyarrow import csv as arrow_csv
 from pydantic import Field
 
 from levelhead._optional import optional_import
-from levelhead.errors import RecordError
+from levelhead.errors import InvalidInputError, RecordError
 from levelhead.tasks._base import (
     Options,
     Prompt,
@@ -115,9 +115,11 @@ class SurveyOptions(Options):
     kind: Literal["survey"] = "survey"
     """Which kind of task this is."""
     evaluation: int = Field(default=2000, ge=1, le=6000)
-    """Rows that are held out for evaluation; the other rows of the 6,366 are trained on."""
+    """Rows that are held out; the others of the 6,366 (of 4,106, balanced) are trained on."""
     train: int | None = Field(default=None, ge=1)
     """Rows to train on, of those that are not held out; null takes all of them."""
+    balanced: bool = False
+    """As many women who reported an affair (all 2,053) as who did not (drawn by the seed)."""
     seed: int = 0
     """Seed of the split into training and evaluation rows."""
 
@@ -135,19 +137,31 @@ def build(options: SurveyOptions) -> Task:
 
     Raises:
         MissingDependencyError: statsmodels is not installed.
+        InvalidInputError: more rows are to be held out than there are.
         RecordError: its copy of the survey is not the one that is known.
 
     Reference: Fair 1978.
     """
-    prompts = [_prompt(i, row) for i, row in enumerate(_rows())]
+    # The file is sorted by outcome; shuffled, any beginning of a part is a sample of it.
+    rows = list(enumerate(_rows()))
+    order = shuffled(rows, options.seed, key=lambda row: row[0])
+    prompts = [_prompt(i, row) for i, row in order]
+    happened = int(sum(p.outcome or 0.0 for p in prompts))
+    if options.balanced:
+        kept = {p.prompt_id for p in [p for p in prompts if not p.outcome][:happened]}
+        prompts = [p for p in prompts if p.outcome or p.prompt_id in kept]
+    if options.evaluation >= len(prompts):
+        raise InvalidInputError(
+            f"task.evaluation: expected fewer than the {len(prompts)} rows that there are, got "
+            f"{options.evaluation}; nothing would be left to train on"
+        )
     train: list[Prompt] = []
     evaluation: list[Prompt] = []
-    happened = round(options.evaluation * sum(p.outcome or 0.0 for p in prompts) / ROWS)
-    room = {1.0: happened, 0.0: options.evaluation - happened}
-    # The file is sorted by outcome; shuffled, any beginning of a part is a sample of it.
-    for i in shuffled(range(ROWS), options.seed):
-        outcome = prompts[i].outcome or 0.0
-        (evaluation if room[outcome] else train).append(prompts[i])
+    held_out = round(options.evaluation * happened / len(prompts))
+    room = {1.0: held_out, 0.0: options.evaluation - held_out}
+    for prompt in prompts:
+        outcome = prompt.outcome or 0.0
+        (evaluation if room[outcome] else train).append(prompt)
         room[outcome] = max(room[outcome] - 1, 0)
     return event_task("survey", train[: options.train], evaluation)
 

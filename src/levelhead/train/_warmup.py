@@ -25,7 +25,7 @@ from levelhead.train.packing import pack
 __all__ = ["CONFIDENCE", "Phrases", "WarmUp", "marks", "well_formed"]
 
 CONFIDENCE = ("<confidence>", "</confidence>")
-BATCH, REPLIES = 32, 8
+BATCH, REPLIES = 32, 2
 """Prompts of an update, and replies that are practiced with each."""
 BETAS, MAX_NORM = (0.9, 0.98), 1.0
 MARKS, COMMON = 512, (0.02, 0.98)
@@ -170,7 +170,9 @@ class WarmUp:
         drawn = BATCH * REPLIES
         said = [self._spell(self.phrases.draw(self.rng)) for _ in range(drawn)]
         asked = np.repeat(np.arange(BATCH), REPLIES)
-        packed = pack([np.array(self.prompts[i]) for i in chosen], [np.array(s) for s in said], asked)
+        packed = pack(
+            [np.array(self.prompts[i]) for i in chosen], [np.array(s) for s in said], asked
+        )
         states = (
             self.model.model(
                 input_ids=packed.input_ids,

@@ -123,6 +123,9 @@ def _parts(
     separate: nn.Module | None = None
     if critic is not None and critic.kind == "separate":
         separate = Policy(copy.deepcopy(loaded.model), value_head=True)
+        head = separate.model.get_output_embeddings().weight
+        if head is not separate.model.get_input_embeddings().weight:
+            head.requires_grad_(False)  # a critic predicts no tokens, and ranks wait for gradients
     reference = None
     if algorithm.kl.coef > 0:
         reference = Reference(

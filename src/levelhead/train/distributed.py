@@ -18,7 +18,7 @@ import datetime
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from typing import Any, Literal
 
 import torch
@@ -52,6 +52,9 @@ TIMEOUT = datetime.timedelta(hours=1)
 
 SAMPLES = 64
 """Numbers of each weight by which ranks compare their models."""
+
+HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+"""Where a module keeps what runs before and after its forward pass."""
 
 START = "start them with `torchrun --nproc-per-node N --no-python levelhead train ...`"
 
@@ -270,27 +273,20 @@ def whole(policy: nn.Module) -> Generator[None]:
     Args:
         policy: what `shard` was given; anything not sharded is left alone.
 
-    Yields:
-        Nothing.
+    Returns:
+        A context manager without a value.
     """
     sharded = [module for module in policy.modules() if isinstance(module, FSDPModule)]
-    hooks = [(module._forward_pre_hooks, module._forward_hooks) for module in _modules(sharded)]
+    hooks = [{name: vars(module)[name] for name in HOOKS} for module in sharded]
     for module in sharded:
         module.unshard()
-    for module in _modules(sharded):
-        module._forward_pre_hooks, module._forward_hooks = OrderedDict(), OrderedDict()
+        vars(module).update({name: OrderedDict() for name in HOOKS})
     try:
         yield
     finally:
-        for module, (before, after) in zip(_modules(sharded), hooks, strict=True):
-            module._forward_pre_hooks, module._forward_hooks = before, after
-        for module in sharded:
+        for module, before in zip(sharded, hooks, strict=True):
+            vars(module).update(before)
             module.reshard()
-
-
-def _modules(sharded: Sequence[Any]) -> Sequence[nn.Module]:
-    """Shards as what they are too; their class does not say it."""
-    return sharded
 
 
 def _layers(policy: nn.Module) -> list[nn.Module]:

@@ -57,14 +57,12 @@ PIECES = (
 SMALLEST_VOCABULARY = 300
 """The 256 bytes, the special tokens, the tags, and a little."""
 
-VERSION = 2
+VERSION = 3
 """To be raised by whoever changes what is built, so that no stale model comes out of the cache."""
 RATE, RAMP = 0.2, 10
 """Learning rate times width, and updates until it is reached; it then falls to 0."""
-READING = (5.0, 1.0)
-"""Weights of the reading loss: at first, and in the last updates, where the format has to be exact."""
-FORMAT_LAST = 0.1
-"""Share of the updates that are the last ones."""
+READING = 5.0
+"""Weight of the reading loss; a model that may stop reading at the end learns less from rewards."""
 WELL_FORMED = 0.99
 EXTRA_ROUNDS, EXTRA_UPDATES = 4, 30
 STALE_SECONDS = 86_400.0
@@ -84,7 +82,7 @@ def build(
     kv_heads: int = 2,
     intermediate: int = 128,
     vocabulary: int = 2048,
-    warmup_steps: int = 400,
+    warmup_steps: int = 800,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Path:
@@ -205,7 +203,11 @@ def make_tokenizer(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Transformers shows no progress bars inside of the block; its setting is put back afterwards."""
+    """Transformers shows no progress bars inside of the block; its setting is put back afterwards.
+
+    Returns:
+        A context manager without a value.
+    """
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
@@ -333,10 +335,9 @@ def _warm_up(
     longest = max(map(len, tokenizer(phrases.texts(2000))["input_ids"])) + 1
     warm = WarmUp(model, tokenizer, prompts, phrases, np.random.default_rng(seed))
     rate = RATE / model.config.hidden_size
-    first = steps - round(steps * FORMAT_LAST)
     for step in range(steps):
         share = min((step + 1) / RAMP, 1.0 - step / steps)
-        warm.update(rate * share, READING[step >= first])
+        warm.update(rate * share, READING)
         if progress is not None:
             progress(step + 1, steps)
     formed = well_formed(model, tokenizer, prompts, task, longest)
@@ -344,7 +345,7 @@ def _warm_up(
         if formed >= WELL_FORMED:
             break
         for step in range(EXTRA_UPDATES):
-            warm.update(rate * (1.0 - step / EXTRA_UPDATES), READING[1])
+            warm.update(rate * (1.0 - step / EXTRA_UPDATES), READING)
         formed = well_formed(model, tokenizer, prompts, task, longest)
     return formed
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from levelhead.losses import (
     sequence_weights,
     value_loss,
 )
-from levelhead.train.config import Recipe
+from levelhead.train.config import Critic, Recipe
 from levelhead.train.distributed import whole
 from levelhead.train.experience import Experience, collect
 from levelhead.train.parts import Parts
@@ -42,6 +43,8 @@ __all__ = ["Trainer"]
 
 MICRO_TOKENS = {"cpu": 512, "cuda": 16_384}
 """Tokens of a micro-batch where the recipe leaves it open."""
+
+T = TypeVar("T")
 
 Sums = dict[str, float]
 """Sums by name, which add over micro-batches and ranks."""
@@ -172,15 +175,16 @@ class Trainer:
         terms = [loss]
         if tables.starts is not None:
             terms.append(self._answer_loss(experience, tables, scored, rows, weights, sums))
+        entropy = _there(scored.entropy)
         if algorithm.entropy_coef > 0:
-            spread = entropy_loss(scored.entropy, scored.mask, weights)
-            terms.append(algorithm.entropy_coef * spread)
+            terms.append(algorithm.entropy_coef * entropy_loss(entropy, scored.mask, weights))
         if algorithm.kl.coef > 0 and algorithm.kl.place == "loss":
             terms.append(self._penalty(tables, scored, rows, weights, sums))
         if critic is not None:
             values = scored.values if critic.kind == "head" else self.parts.separate_values(packed)
-            terms.append(self._value_loss(tables, values, scored.mask, rows, weights, sums))
-        sums["entropy"] = float(scored.entropy.detach()[scored.mask].sum())
+            own = (_there(values), critic)
+            terms.append(self._value_loss(tables, own, scored.mask, rows, weights, sums))
+        sums["entropy"] = float(entropy.detach()[scored.mask].sum())
         return torch.stack(terms).sum(), sums
 
     def _policy_loss(
@@ -211,12 +215,12 @@ class Trainer:
         """The answer summed out: every possible one counts with its probability."""
         algorithm, device = self.recipe.algorithm, self.parts.device
         rewards = torch.as_tensor(
-            experience.answer_rewards[rows], dtype=torch.float32, device=device
+            _there(experience.answer_rewards)[rows], dtype=torch.float32, device=device
         )
         answers = scored.answer_logprobs
         if answers is None:  # no completion got as far as an answer
             answers = torch.full_like(rewards, -math.inf)
-        starts = torch.as_tensor(tables.starts[rows], device=device)[:, None]
+        starts = torch.as_tensor(_there(tables.starts)[rows], device=device)[:, None]
         columns = torch.arange(scored.mask.shape[1], device=device)
         result = answer_loss(
             answers,
@@ -241,7 +245,7 @@ class Trainer:
     ) -> torch.Tensor:
         """The distance from the reference, in the loss."""
         kl, mask = self.recipe.algorithm.kl, scored.mask
-        reference = tables.ref_logprobs[rows][:, : mask.shape[1]]
+        reference = _there(tables.ref_logprobs)[rows][:, : mask.shape[1]]
         distance = kl_loss(scored.logprobs, reference, mask, weights, estimator=kl.estimator)
         told = kl_estimate(scored.logprobs.detach(), reference, estimator="k3")
         sums["kl"] = float(told[mask].sum())
@@ -250,17 +254,18 @@ class Trainer:
     def _value_loss(
         self,
         tables: Tables,
-        values: torch.Tensor,
+        own: tuple[torch.Tensor, Critic],
         mask: torch.Tensor,
         rows: IntArray,
         weights: torch.Tensor,
         sums: Sums,
     ) -> torch.Tensor:
-        critic, width = self.recipe.algorithm.critic, mask.shape[1]
+        values, critic = own
+        width = mask.shape[1]
         result = value_loss(
             values,
-            tables.values[rows][:, :width],
-            tables.returns[rows][:, :width],
+            _there(tables.values)[rows][:, :width],
+            _there(tables.returns)[rows][:, :width],
             mask,
             weights,
             clip=critic.clip,
@@ -306,15 +311,23 @@ class Trainer:
         total = scored.logprobs.sum()
         if critic is not None:
             values = scored.values if head else self.parts.separate_values(packed)
-            total = total + values.sum()
+            total = total + _there(values).sum()
         return total * 0.0
 
     def _clip_gradient(self) -> float:
-        """Cut the gradient to the longest that is allowed; how long it was."""
+        """Cut the gradients of policy and critic, each to the longest that is allowed.
+
+        Returns:
+            How long the policy's was.
+        """
         limit = self.recipe.optimizer.max_grad_norm
-        found = [p for group in self.parts.optimizer.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(found, math.inf if limit is None else limit)
-        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        norms: list[float] = []
+        for group in self.parts.optimizer.param_groups:
+            norm: Any = nn.utils.clip_grad_norm_(
+                group["params"], math.inf if limit is None else limit
+            )
+            norms.append(float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm))
+        return norms[0]
 
     def _summary(self, sums: Sums) -> dict[str, float]:
         """Means from sums, in the order in which they are shown."""
@@ -353,6 +366,13 @@ def _old(tables: Tables, rows: IntArray, scored: Scored) -> torch.Tensor:
     if tables.old_logprobs is None:
         return scored.logprobs.detach()
     return tables.old_logprobs[rows][:, : scored.mask.shape[1]]
+
+
+def _there(value: T | None) -> T:
+    """What an earlier part of the step has made."""
+    if value is None:
+        raise TypeError("a table of this step is missing")
+    return value
 
 
 def _add(sums: Sums, more: Sums) -> None:

@@ -62,10 +62,10 @@ def draw(
             curve = reliability_curve(
                 predictions.confidence[known], predictions.label[known], n_bins=N_BINS, bins="mass"
             )
-            shown = np.asarray(curve.count) >= LEAST
+            shown = curve.weight >= LEAST
             left.plot(
-                np.asarray(curve.mean_confidence)[shown],
-                np.asarray(curve.accuracy)[shown],
+                curve.confidence[shown],
+                curve.accuracy[shown],
                 color=color,
                 marker=marker,
                 linestyle=line,

@@ -221,7 +221,7 @@ def _score(
                 found.append((tables.ref_logprobs, logprobs))
         for table, numbers in found:
             if own is not None and table is not None:
-                table[own, : numbers.shape[1]] = numbers
+                table[own, : numbers.shape[1]] = numbers.to(table.dtype)
 
 
 def _token_advantages(

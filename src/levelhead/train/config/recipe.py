@@ -130,7 +130,8 @@ def _embedded_sizes(recipe: Recipe) -> Iterator[Problem]:
 def _groups(recipe: Recipe) -> Iterator[Problem]:
     name, size = recipe.algorithm.estimator, recipe.rollout.group_size
     row = advantages.TABLE.get(name)
-    if row is not None and size < 2 and (row.scope == "group" or row.centered):
+    compares = row is not None and (row.scope == "group" or row.centered)
+    if size < 2 and (compares or name == "rb_exact"):
         yield Problem(
             "rollout.group_size",
             f"expected at least 2 for the estimator {name}, which compares the completions of one "

@@ -81,7 +81,7 @@ class FromScratch(Section):
     """Width inside of the MLP."""
     vocabulary: Annotated[int, Field(ge=300)] = 2048
     """Tokens at most; the task's most frequent words, then pieces, down to single bytes."""
-    warmup_steps: Whole = 400
+    warmup_steps: Whole = 800
     """Supervised updates at most in which it learns the answer's format, with uninformative answers."""
 
     @model_validator(mode="after")

@@ -1,0 +1,70 @@
+"""Wrong versions of rollouts, of what is prepared from them, and of what goes wrong on the way."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+EXPERIENCE = "levelhead.train.experience"
+PREPARING = "levelhead.train.preparing"
+IN = "tests/train/test_experience.py::"
+BEFORE = "tests/train/test_preparing.py::"
+
+MUTANTS = [
+    Mutant(
+        target=EXPERIENCE,
+        old="draws = drawn(data.seed, 2 * step, place, group_size, sampling.max_new_tokens)",
+        new="draws = drawn(\n        data.seed, 2 * step, np.arange(place.size), group_size, "
+        "sampling.max_new_tokens\n    )",
+        why="every process draws the same numbers, whichever prompts it has",
+        tests=[IN + "test_a_share_of_a_step_is_what_one_process_would_have"],
+    ),
+    Mutant(
+        target=EXPERIENCE,
+        old="labels = np.repeat(index if self._by_prompt else np.arange(index.size), size)",
+        new="labels = np.repeat(index, size)",
+        why="a prompt that a step asks twice becomes one group",
+        tests=[IN + "test_built_in_estimators_see_groups"],
+    ),
+    Mutant(
+        target=EXPERIENCE,
+        old="labels = np.repeat(index if self._by_prompt else np.arange(index.size), size)",
+        new="labels = np.repeat(np.arange(index.size), size)",
+        why="the memory of an estimator is by place in the step, not by prompt",
+        tests=[IN + "test_a_memory_is_by_prompt_and_plain"],
+    ),
+    Mutant(
+        target=PREPARING,
+        old="earned[some, last[some]] += rewards[some]",
+        new="earned[some, last[some]] = rewards[some]",
+        why="the last token's share of the penalty is lost",
+        tests=[BEFORE + "test_advantages_and_returns_with_a_critic"],
+    ),
+    Mutant(
+        target=PREPARING,
+        old="tables.returns = _tensor(np.where(mask, found + values, 0.0), parts.device)",
+        new="tables.returns = _tensor(np.where(mask, found, 0.0), parts.device)",
+        why="the critic learns advantages in place of returns",
+        tests=[BEFORE + "test_advantages_and_returns_with_a_critic"],
+    ),
+    Mutant(
+        target=PREPARING,
+        old="assumed[i] = table[i, k]",
+        new="assumed[i] = rewards[i]",
+        why="an answer that is cut off is rewarded by the sum, and nothing takes that back",
+        tests=[BEFORE + "test_what_the_sum_over_answers_leaves_out"],
+    ),
+    Mutant(
+        target=PREPARING,
+        old="again = again and tables.old_logprobs is not None",
+        new="again = False",
+        why="what an inexact sampler wrote down counts as the old policy",
+        tests=[BEFORE + "test_old_logprobs", BEFORE + "test_bfloat16_arithmetic_is_scored_again"],
+    ),
+    Mutant(
+        target="levelhead.train._disk",
+        old="while cause is not None and not isinstance(cause, OSError):",
+        new="while cause is not None and False:",
+        why="a full disk is told as what the library stumbled over afterwards",
+        tests=["tests/train/test_disk.py::test_the_reason_is_told"],
+    ),
+]
