@@ -57,6 +57,9 @@ reproduce: $(STAMP)
 	$(BIN)/python benchmarks/guard_threshold.py
 	$(BIN)/python benchmarks/arms_study.py
 	$(BIN)/python benchmarks/repair_study.py
+	$(BIN)/python benchmarks/train_rollouts.py
+	$(BIN)/python benchmarks/train_kill.py
+	$(BIN)/python benchmarks/train_distributed.py
 
 # Where every estimator of verl and TRL, at the installed versions, and of ours drives a policy.
 leaderboard: $(PEERS_STAMP)

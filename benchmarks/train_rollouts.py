@@ -60,8 +60,9 @@ class Arm:
     group_size: int
 
 
-EXACT = Arm("rb_exact", "rb_exact", 1)
-ARMS = (EXACT, *(Arm(f"rloo, G = {g}", "rloo", g) for g in (2, 4, 8)))
+EXACT = tuple(Arm(f"rb_exact, G = {g}", "rb_exact", g) for g in (2,))
+SAMPLED = tuple(Arm(f"rloo, G = {g}", "rloo", g) for g in (2, 4, 8))
+ARMS = (*EXACT, *SAMPLED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,21 +73,24 @@ class Job:
     lr: float
     seed: int
     steps: int
+    schedule: int
     every: int
     changes: tuple[str, ...]
+    until: tuple[str, ...]
+    folder: str
 
     def recipe(self) -> Recipe:
         """What it does."""
         return load(
-            None,
+            self.arm.estimator,
             [
-                f"algorithm.estimator={self.arm.estimator}",
                 f"rollout.group_size={self.arm.group_size}",
                 f"optimizer.lr={self.lr}",
                 f"seed={self.seed}",
-                f"steps={self.steps}",
+                f"steps={self.schedule}",
                 "model.device=cpu",
                 *self.changes,
+                f"model.path={self.folder}",
             ],
         )
 
@@ -102,14 +106,14 @@ def worker() -> None:
     torch.set_num_threads(1)
 
 
-def prepare(job: Job) -> str:
-    """Make the embedded model of a seed, before several runs want it."""
-    recipe = job.recipe()
-    return model.load(recipe.model, task=make_task(recipe.task), seed=recipe.seed).name
+def make_model(changes: Sequence[str]) -> str:
+    """Make the embedded model that every run begins with; its folder."""
+    recipe = load(EXACT[0].estimator, changes)
+    return str(model.load(recipe.model, task=make_task(recipe.task), seed=recipe.seed).folder)
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Train until both goals are reached, or to the last step; the curve."""
+    """Train until the goals are reached, or to the last step; the curve."""
     began = time.process_time()
     run = build(job.recipe())
     rollouts = 0.0
@@ -118,7 +122,7 @@ def train(job: Job) -> dict[str, Any]:
         rollouts += run.trainer.step(step)["rollouts"]
         if (step + 1) % job.every == 0:
             curve.append({"step": step + 1, "rollouts": rollouts, **evaluate(run)})
-            if all(reached(curve, goal) is not None for goal in GOALS):
+            if all(reached(curve, goal) is not None for goal in job.until):
                 break
     return {
         "arm": job.arm.name,
@@ -173,23 +177,15 @@ class Study:
             for r in self.rows
         }
         open_jobs = [job for job in dict.fromkeys(jobs) if job.key not in done]
-        for row in self._results(train, open_jobs, text):
+        for row in self._results(open_jobs, text):
             self.rows.append(row)
 
-    def prepare(self, jobs: Sequence[Job]) -> None:
-        """The model of each seed."""
-        first = {job.seed: job for job in reversed(jobs)}
-        for _ in self._results(prepare, list(first.values()), "making the models"):
-            pass
-
-    def _results(
-        self, function: Callable[[Job], Any], jobs: Sequence[Job], text: str
-    ) -> Iterator[Any]:
+    def _results(self, jobs: Sequence[Job], text: str) -> Iterator[dict[str, Any]]:
         if self.interrupted or not jobs:
             return
         context = multiprocessing.get_context("spawn")
         with context.Pool(self.workers, initializer=worker) as pool:
-            found = pool.imap_unordered(function, jobs)
+            found = pool.imap_unordered(train, jobs)
             quiet = not sys.stderr.isatty()
             try:
                 yield from track(found, description=text, total=len(jobs), disable=quiet)
@@ -227,28 +223,33 @@ def best_rates(rows: Sequence[dict[str, Any]], rates: Sequence[float]) -> dict[s
 def ratios(
     rows: Sequence[dict[str, Any]], rates: dict[str, float], goal: str
 ) -> dict[str, Any] | None:
-    """Rollouts of the best RLOO over those of rb_exact."""
-    ours = typical(rows, EXACT.name, rates[EXACT.name], goal)
-    theirs = {arm.name: typical(rows, arm.name, rates[arm.name], goal) for arm in ARMS[1:]}
-    theirs = {name: found for name, found in theirs.items() if found["n"]}
-    if not theirs or not ours["n"] or math.isinf(ours["median"]):
-        return None
-    best = min(theirs, key=lambda name: theirs[name]["median"])
-    if math.isinf(theirs[best]["median"]):
+    """Rollouts of the best RLOO over those of the best rb_exact, each the one of the least median."""
+    medians = {arm.name: typical(rows, arm.name, rates[arm.name], goal)["median"] for arm in ARMS}
+    known = {name: median for name, median in medians.items() if math.isfinite(median)}
+    ours, theirs = (
+        min(
+            (arm.name for arm in arms if arm.name in known),
+            key=lambda name: known[name],
+            default=None,
+        )
+        for arms in (EXACT, SAMPLED)
+    )
+    if ours is None or theirs is None:
         return None
     by_seed: dict[int, dict[str, float]] = {}
     for row in rows:
-        if row["arm"] in (EXACT.name, best) and row["lr"] == rates[row["arm"]]:
+        if row["arm"] in (ours, theirs) and row["lr"] == rates[row["arm"]]:
             value = math.inf if row[goal] is None else row[goal]
             by_seed.setdefault(row["seed"], {})[row["arm"]] = value
     paired = [
-        pair[best] / max(pair[EXACT.name], 1.0)
+        pair[theirs] / pair[ours]
         for pair in by_seed.values()
-        if len(pair) == 2 and math.isfinite(pair[EXACT.name])
+        if len(pair) == 2 and math.isfinite(pair[ours])
     ]
     return {
-        "best": best,
-        "medians": theirs[best]["median"] / max(ours["median"], 1.0),
+        "ours": ours,
+        "theirs": theirs,
+        "medians": known[theirs] / known[ours],
         "least": min(paired, default=math.nan),
         "paired": statistics.median(paired) if paired else math.nan,
         "most": max(paired, default=math.nan),
@@ -303,9 +304,10 @@ def main_table(rows: Sequence[dict[str, Any]], rates: dict[str, float]) -> list[
             continue
         verdict = "met" if found["medians"] >= WANTED else "**missed**"
         lines.append(
-            f"* {goal}: *{found['best']}* needs {found['medians']:.1f} times the rollouts of rb_exact "
-            f"(medians); seed by seed {found['least']:.1f} to {found['most']:.1f}, median "
-            f"{found['paired']:.1f}. {WANTED:g} times wanted: {verdict}."
+            f"* {goal}: *{found['theirs']}* needs {found['medians']:.1f} times the rollouts of "
+            f"*{found['ours']}* (medians, each the best of its kind); seed by seed "
+            f"{found['least']:.1f} to {found['most']:.1f}, median {found['paired']:.1f}. "
+            f"{WANTED:g} times wanted: {verdict}."
         )
     return [*lines, ""]
 
@@ -322,11 +324,13 @@ def markdown(content: dict[str, Any]) -> str:
         "",
         f"{where['date']}, {where['processor']}, one thread a run; {versions}",
         "",
-        f"The survey task and the embedded model of the default recipe, {content['prompts']} prompts a "
-        f"step, at most {content['steps']} steps, constant learning rate, log reward; a rollout is one "
-        f"completion. Evaluated every {content['every']} steps with one sample of each of "
-        f"{content['held_out']} held-out prompts. Equal seeds have the same model, prompts in the same "
-        f"order, and the same random numbers in every evaluation. {len(rows)} runs, "
+        f"The survey task and the embedded model of the recipes `rb_exact` and `rloo`, which differ in "
+        f"the estimator alone: {content['prompts']} prompts a step, log reward, a learning rate that "
+        f"falls linearly to 0 over {content['schedule']} steps, of which at most {content['steps']} are "
+        f"taken. A rollout is one completion. Evaluated every {content['every']} steps with one "
+        f"sample of each of {content['held_out']} held-out prompts. All runs begin with the same model; "
+        f"equal seeds have the same prompts in every step and the same random numbers in every "
+        f"evaluation. {len(rows)} runs, "
         f"{seconds:,.0f} CPU seconds." + ("" if content["complete"] else " **Interrupted.**"),
         "",
         f"* *calibrated*: ECE at most {ECE} at two evaluations in a row; the first of them counts. A "
@@ -334,7 +338,7 @@ def markdown(content: dict[str, Any]) -> str:
         f"* *learned*: ECE at most {LEARNED_ECE} and AUROC of single samples at least "
         f"{LEARNED_AUROC}, both at two evaluations in a row.",
         "",
-        f"rb_exact has one completion a prompt (G = 1). What a calibrated model shows by chance on so "
+        f"G is the number of completions a prompt. What a calibrated model shows by chance on so "
         f"many prompts is an ECE of {content['chance']:.3f} (mean over the last evaluations).",
         "",
         "## At the recipe's learning rate",
@@ -357,26 +361,38 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", action="store_true", help="go on with the rows in the results")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=160, help="of a run, at most")
+    parser.add_argument("--steps", type=int, help="of a run, at most; else the recipe's")
     parser.add_argument("--every", type=int, default=4, help="steps between evaluations")
-    parser.add_argument("--lr", type=float, nargs="*", default=(1e-3, 3e-3), help="of the sweep")
+    parser.add_argument("--lr", type=float, nargs="*", default=(1e-3,), help="of the sweep")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--until", choices=GOALS, help="end a run at this goal; else at both")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     one_thread()
-    recipe = load(None, arguments.changes)
-    steps, seeds = (8, 1) if arguments.quick else (arguments.steps, arguments.seeds)
+    recipe = load(EXACT[0].estimator, arguments.changes)
+    steps, seeds = (8, 1) if arguments.quick else (arguments.steps or recipe.steps, arguments.seeds)
+    until = (arguments.until,) if arguments.until else tuple(GOALS)
+    folder = make_model(arguments.changes)
     common = recipe.optimizer.lr
     rates = [common] if arguments.quick else sorted({common, *arguments.lr})
 
     def job(arm: Arm, lr: float, seed: int) -> Job:
-        return Job(arm, lr, seed, steps, arguments.every, tuple(arguments.changes))
+        return Job(
+            arm,
+            lr,
+            seed,
+            steps,
+            recipe.steps,
+            arguments.every,
+            tuple(arguments.changes),
+            until,
+            folder,
+        )
 
     rows: list[dict[str, Any]] = []
     if arguments.keep and (RESULTS / f"{NAME}.json").exists():
         rows = json.loads((RESULTS / f"{NAME}.json").read_text())["rows"]
     study = Study(arguments.workers, rows)
-    study.prepare([job(EXACT, common, seed) for seed in range(seeds)])
     study.run([job(arm, lr, SWEEP_SEED) for arm in reversed(ARMS) for lr in rates], "rates")
     best = best_rates(study.rows, rates)
     study.run(
@@ -396,6 +412,7 @@ def main() -> None:
         "rates": rates,
         "prompts": recipe.rollout.prompts,
         "steps": steps,
+        "schedule": recipe.steps,
         "every": arguments.every,
         "held_out": len(make_task(recipe.task).evaluation),
         "chance": statistics.mean(ends) if ends else math.nan,

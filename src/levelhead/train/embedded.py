@@ -36,7 +36,7 @@ from levelhead.errors import ConfigError, DataWarning, InvalidInputError, Record
 from levelhead.tasks import Task
 from levelhead.train._warmup import CONFIDENCE, Phrases, WarmUp, well_formed
 
-__all__ = ["CHAT_TEMPLATE", "build", "cache_folder", "make_tokenizer", "quiet"]
+__all__ = ["CHAT_TEMPLATE", "build", "cache_folder", "make_tokenizer", "one_thread", "quiet"]
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -130,7 +130,7 @@ def build(
     folder = cache_folder() / f"{task.name.replace(os.sep, '-')}-{key}"
     if (folder / STORY).is_file():
         return folder
-    with _unfinished(folder) as unfinished:
+    with _unfinished(folder) as unfinished, one_thread():
         _make(task, sizes, seed, unfinished, told, progress)
     return folder
 
@@ -215,6 +215,21 @@ def quiet() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread inside of the block: matrices this small lose more by waiting than they win.
+
+    Returns:
+        A context manager without a value.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _check_sizes(sizes: dict[str, int]) -> None:
