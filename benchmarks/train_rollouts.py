@@ -90,6 +90,7 @@ class Job:
                 f"steps={self.schedule}",
                 "model.device=cpu",
                 *self.changes,
+                "model.from_scratch=null",
                 f"model.path={self.folder}",
             ],
         )
@@ -281,7 +282,7 @@ def main_table(rows: Sequence[dict[str, Any]], rates: dict[str, float]) -> list[
     """One line per contender, both goals, and the ratios."""
     lines = [
         "| contender | rate | runs | calibrated: median | range | learned: median | range | "
-        "ECE, AUROC at the end of the median run |",
+        "ECE, AUROC at the end, medians |",
         "|---" * 8 + "|",
     ]
     for arm in ARMS:
@@ -420,7 +421,7 @@ def main() -> None:
     }
     text = markdown(content)
     print(text)
-    if not arguments.quick:
+    if study.rows and not arguments.quick:
         write(NAME, content)
         (RESULTS / f"{NAME}.md").write_text(text)
 

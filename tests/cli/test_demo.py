@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from levelhead.cli import cli
+from levelhead.cli._demo_models import evaluations, logistic
+from levelhead.tasks import SurveyOptions, make_task
 
 
 def test_the_demo_shows_grpo_overconfident_and_the_others_not(tmp_path: Path) -> None:
@@ -33,3 +37,37 @@ def test_the_demo_shows_grpo_overconfident_and_the_others_not(tmp_path: Path) ->
     assert {p.name for p in out.glob("*.parquet")} == {
         "grpo.parquet", "grpo_no_std.parquet", "rloo.parquet", "ppo.parquet",
     }  # fmt: skip
+
+
+def test_the_ceiling_is_a_logistic_regression_on_the_columns_behind_the_prompts() -> None:
+    pytest.importorskip("statsmodels", reason="statsmodels has the survey")
+    linear = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is the oracle")
+    task = make_task(SurveyOptions(train=600, evaluation=200))
+    found = logistic(task)
+    names = sorted(task.train[0].columns)
+    x, x_new = (
+        np.array([[p.columns[n] for n in names] for p in part])
+        for part in (task.train, task.evaluation)
+    )
+    outcomes = np.array([p.outcome for p in task.train])
+    mean, sd = x.mean(axis=0), x.std(axis=0)
+    oracle = linear.LogisticRegression(C=1.0).fit((x - mean) / sd, outcomes)
+    expected = oracle.predict_proba((x_new - mean) / sd)[:, 1]
+    # The strength of the penalty is chosen by cross-validation, so they agree but do not coincide.
+    assert np.corrcoef(found.confidence, expected)[0, 1] > 0.98
+    np.testing.assert_array_equal(found.label, [p.outcome for p in task.evaluation])
+    assert found.kind == "event"
+
+
+def test_the_course_of_a_run_is_its_evaluations(tmp_path: Path) -> None:
+    records = [{"step": 0, "kind": "evaluation", "ece": 0.3}, {"step": 1, "kind": "step"}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    assert evaluations(tmp_path) == records[:1]
+
+
+def test_recipes_are_changed_for_language_models_only(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        cli, ["demo", "--tabular", "--set", "steps=2", "--out", str(tmp_path / "demo")]
+    )
+    assert done.exit_code == 2
+    assert "leave out --tabular" in done.output

@@ -7,14 +7,17 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from levelhead.cli import cli
 from levelhead.cli._train_display import Display
-from levelhead.cli.train import how_to_go_on
+from levelhead.cli.train import how_to_go_on, in_a_step, report
+from levelhead.errors import ConfigError
 from levelhead.train.config import built_in, load
+from levelhead.train.run import Result as RunResult
 
 HELP_CPU_S = 0.3
 
@@ -27,7 +30,12 @@ def test_recipes_are_listed_with_what_they_are() -> None:
     done = run("--list")
     assert done.exit_code == 0
     assert all(name in done.output for name in built_in())
-    assert max(map(len, done.output.splitlines())) <= 80
+    lines = done.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line != line.rstrip()]
+    assert lines[0].startswith("rloo ")
+    assert "(needs data)" not in done.output.partition("crispr")[0]
+    assert " ".join(done.output.split()).count("(needs data)") == 6
     assert json.loads(run("--list", "--json").output) == {
         name: one.about for name, one in built_in().items()
     }
@@ -60,6 +68,39 @@ def test_nothing_to_go_on_with_is_said(tmp_path: Path) -> None:
     assert run("--resume", "--dry-run").exit_code == 2
 
 
+def test_of_several_processes_one_says_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.json").touch()  # no error of a recipe, but one of the run
+    for rank, spoken in (("0", True), ("1", False)):
+        monkeypatch.setenv("RANK", rank)
+        wrong = run("rloo", "--set", "steps=2")
+        assert (wrong.exit_code, bool(wrong.stderr)) == (2, spoken)
+        taken = run("rloo", "--out", tmp_path)
+        assert isinstance(taken.exception, ConfigError) is spoken
+        assert taken.exit_code == (1 if spoken else 2)
+
+
+def test_an_error_in_a_step_is_told_by_whichever_process_meets_it() -> None:
+    names: dict[str, Any] = {"__name__": "levelhead.train.loop", "ConfigError": ConfigError}
+    exec("def step(): raise ConfigError('mine.py:f: raised')", names)
+    with pytest.raises(ConfigError) as caught:
+        names["step"]()
+    assert in_a_step(caught.value)
+    assert not in_a_step(ConfigError("elsewhere"))
+
+
+def test_a_model_newer_than_its_predictions_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [{"kind": "evaluation", "step": 0, "ece": 0.3}, {"kind": "step", "step": 7}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    result = RunResult(tmp_path, 7, {"ece": 0.3}, "interrupted", 1.0)
+    report(result, Display("x", 10), as_json=False)
+    said = "the model is that of step 7, the predictions are those of step 0"
+    assert said in capsys.readouterr().out.splitlines()
+
+
 def test_how_to_go_on_names_the_folder_and_the_step(tmp_path: Path) -> None:
     display = Display("x", 10)
     assert "before the first checkpoint" in how_to_go_on(tmp_path, display)
@@ -76,7 +117,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         "except SystemExit: pass\n"
         "print([m for m in ('torch', 'pydantic', 'numpy', 'rich', 'yaml') if m in sys.modules])"
     )
-    best = float("inf")
+    best, loaded = float("inf"), ""
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
@@ -84,8 +125,8 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        best = min(best, spent)
-    assert done.stdout.splitlines()[-1] == "[]"
+        best, loaded = min(best, spent), done.stdout.splitlines()[-1]
+    assert loaded == "[]"
     assert best < HELP_CPU_S
 
 
@@ -131,11 +172,16 @@ def test_a_run_is_interrupted_goes_on_and_is_audited(
     assert again.exit_code != 0
     assert "--resume" in str(again.exception)
     done = run("--resume", "--out", out, "--json")
-    assert done.exit_code == 0, done.output
+    assert (done.exit_code, done.stderr) == (0, ""), done.output
     found = json.loads(done.stdout)
     assert (found["steps"], found["stopped"], found["out"]) == (2, None, str(out))
     assert 0.0 <= found["metrics"]["ece"] <= 1.0
     assert load(out / "recipe.yaml") == load(recipe, begin[-1:])
+    over = run("--resume", "--out", out)
+    assert "already finished: 2 steps" in over.stdout
+    assert "step 2" in over.stdout.splitlines()[0]
+    longer = run("--resume", "--out", out, "--set", "steps=3", "--set", "evaluation.every=3")
+    assert "3 steps, " in longer.stdout
     audit = CliRunner().invoke(cli, ["audit", str(out / "predictions.parquet"), "--n-boot", "100"])
     assert audit.exit_code == 0, audit.output
 

@@ -55,6 +55,20 @@ MUTANTS = [
         tests=PACKING,
     ),
     Mutant(
+        target="levelhead.train.packing",
+        old="return len(used) * len(nodes), prompt_length + max(used, default=0) + max(nodes)",
+        new="return 1, len(used) * prompt_length + sum(used)",
+        why="counts tokens of padded rows without their padding and without the answers' rows",
+        tests=[*PACKING, "tests/train/test_preparing.py::test_micro_batches_are_within_the_budget"],
+    ),
+    Mutant(
+        target="levelhead.train.packing",
+        old="return n * length * (6 * hidden + length)",
+        new="return n * length",
+        why="the layout with the fewer tokens, whatever attention costs",
+        tests=PACKING,
+    ),
+    Mutant(
         target="levelhead.train.answers",
         old="full = (*tokens, ends[tokens]) if tokens in inner else tokens",
         new="full = tokens",
@@ -81,6 +95,13 @@ MUTANTS = [
         new="cuts = [*starts.tolist(), len(packed.which)]",
         why="one prediction per place: wrong where the prompt's end predicts many first tokens",
         tests=PLAIN,
+    ),
+    Mutant(
+        target="levelhead.train.policy",
+        old="COPIES[bool(entropy)]",
+        new="COPIES[False]",
+        why="pieces with entropies take almost twice the memory that they may",
+        tests=[POLICY + "test_pieces_are_smaller_with_entropies"],
     ),
     Mutant(
         target="levelhead.train.policy",

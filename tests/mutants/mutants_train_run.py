@@ -61,6 +61,27 @@ MUTANTS = [
         tests=[BEFORE + "test_old_logprobs", BEFORE + "test_bfloat16_arithmetic_is_scored_again"],
     ),
     Mutant(
+        target="levelhead.train.loop",
+        old="if not math.isfinite(found):",
+        new="if math.isinf(found):",
+        why="weights take a step that is not a number",
+        tests=["tests/train/test_loop.py::test_no_weight_takes_a_step_that_is_not_finite"],
+    ),
+    Mutant(
+        target=EXPERIENCE,
+        old="waits = np.isin(order, orders[-1][n - old :])",
+        new="waits = np.zeros(n, dtype=np.bool_)",
+        why="a step that ends one epoch and begins the next asks a prompt twice",
+        tests=[IN + "test_no_step_asks_a_prompt_twice"],
+    ),
+    Mutant(
+        target=EXPERIENCE,
+        old="not (begin < epochs.start and n >= 2 * size)",
+        new="not (begin < epochs.start)",
+        why="the order of a short epoch forgets the epochs before the last",
+        tests=[IN + "test_no_step_asks_a_prompt_twice"],
+    ),
+    Mutant(
         target="levelhead.train._disk",
         old="while cause is not None and not isinstance(cause, OSError):",
         new="while cause is not None and False:",

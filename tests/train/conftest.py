@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 
+from levelhead.errors import DataWarning
 from levelhead.tasks import OracleOptions, make_task
 from levelhead.train import embedded
 
@@ -19,8 +21,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     task = make_task(OracleOptions(train=60, evaluation=20))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # A few malformed answers do not matter here, more practice would cost every run of the tests.
+        warnings.simplefilter("ignore", DataWarning)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        folder = embedded.build(task, **SIZES, vocabulary=400, warmup_steps=90)
+        folder = embedded.build(task, **SIZES, vocabulary=400, warmup_steps=60)
     torch.set_num_threads(threads)
     return folder

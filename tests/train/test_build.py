@@ -20,6 +20,8 @@ from levelhead.errors import ConfigError, LevelheadError
 from levelhead.tasks import make_task
 from levelhead.train.build import Run, build, device_of, make_rewarder, rendered
 from levelhead.train.config import Recipe, load
+from levelhead.train.dry_run import dry_run
+from levelhead.train.experience import check_tags
 from levelhead.train.policy import Policy
 
 SMALL = (
@@ -60,7 +62,7 @@ def test_what_is_built(tiny_model: Path) -> None:
     parts = run.parts
     assert parts.forward is parts.policy
     assert (parts.critic, parts.reference, parts.trie) == (None, None, None)
-    assert parts.layout == "prefix"
+    assert parts.layout == "auto"
     assert parts.sampling.stop_ids == run.loaded.stop_ids
     assert parts.rewarder.name == "log"
     assert device_of(small(tiny_model)) == torch.device("cpu")
@@ -140,6 +142,44 @@ def test_only_the_adapters_drop_out(tiny_model: Path) -> None:
     assert not built(tiny_model, "model.lora={rank: 2}").loaded.model.training
 
 
+def test_attention_drops_nothing_while_adapters_do(tiny_model: Path, tmp_path: Path) -> None:
+    """Twice the same tokens, the adapters' rate at 0 for the moment: twice the same logits."""
+    folder = changed(tiny_model, tmp_path)
+    config = folder / "config.json"
+    text = config.read_text()
+    assert text.count('"attention_dropout": 0.0') == 1
+    config.write_text(text.replace('"attention_dropout": 0.0', '"attention_dropout": 0.5'))
+    model: Any = built(folder, "model.lora={rank: 2, dropout: 0.3}").loaded.model
+    assert model.training
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout) and "lora_dropout" in name:
+            module.p = 0.0
+    ids = torch.arange(8)[None]
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_tags_that_decoding_drops(tiny_model: Path, tmp_path: Path) -> None:
+    folder = changed(tiny_model, tmp_path)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    questions = make_task(load(None, ["task.kind=arithmetic", "task.train=40"]).task)
+    check_tags(tokenizer, questions)
+    tokenizer.add_tokens(
+        [AddedToken("</answer>", special=True), AddedToken("<confidence>", special=True)]
+    )
+    tokenizer.save_pretrained(folder)
+    message = (
+        r"tags of the task 'oracle' again, got '<answer>50' from '<answer>50</answer>', without </a"
+    )
+    with pytest.raises(ConfigError, match=message):
+        built(folder)
+    assert "without </answer>; tags must" in dry_run(small(folder)).problems[0]
+    with pytest.raises(
+        ConfigError, match="without </answer>, <confidence>; tags must not be special"
+    ):
+        check_tags(tokenizer, questions)
+
+
 def test_prompts_that_are_too_long(tiny_model: Path) -> None:
     recipe = small(tiny_model)
     first, second = make_task(recipe.task).train[:2]
@@ -162,6 +202,13 @@ def test_prompts_that_are_too_long(tiny_model: Path) -> None:
     drop = ("rollout.long_prompts=drop", f"rollout.max_prompt_tokens={length}")
     kept, dropped = rendered(small(tiny_model, *drop), prompts, tokenizer)
     assert (kept.prompts, dropped) == ([first], 1)
+    lengths = sorted(map(len, rendered(recipe, make_task(recipe.task).train, tokenizer)[0].tokens))
+    too_few = ("rollout.long_prompts=drop", f"rollout.max_prompt_tokens={lengths[-2]}")
+    if lengths[-2] < lengths[-1]:
+        with pytest.raises(
+            ConfigError, match="rollout.prompts: expected at most the 11 training pr"
+        ):
+            built(tiny_model, "rollout.prompts=12", *too_few)
     with pytest.raises(
         ConfigError, match="all 12 training prompts are longer than 2 tokens; raise"
     ):

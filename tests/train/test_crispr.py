@@ -20,6 +20,7 @@ TINY = (
     "vocabulary: 2048, warmup_steps: 2}",
     "model.device=cpu",
     "steps=2",
+    "optimizer.warmup_steps=0",
     "rollout.prompts=4",
     "rollout.group_size=2",
     "evaluation.prompts=40",

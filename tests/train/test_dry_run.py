@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from transformers import MambaConfig, Qwen3Config
 
+from levelhead.train import dry_run as dry_run_module
 from levelhead.train.config import Recipe, load
 from levelhead.train.dry_run import DryRun, dry_run
 
@@ -31,6 +33,12 @@ def test_what_it_shows(tiny_model: Path) -> None:
     assert lines["task"] == "oracle: 12 training prompts, 4 held out"
     assert "% of the training prompts" in lines["outcomes"]
     assert "million parameters" in lines["model"]
+    # Keys and values x 2 layers x 1 head x 16 numbers x 4 bytes; 12 rows of the longest prompt and 16.
+    longest = int(lines["prompt tokens"].split("in the middle, ")[1].split()[0])
+    assert lines["keys and values"] == (
+        f"{12 * (longest + 16) * 256 / 2**20:.1f} MiB at most: 12 completions at once "
+        f"(rollout.max_rows) x {longest + 16} tokens x 256 bytes"
+    )
     assert lines["as the model sees it"].startswith("'<|im_start|>user")
     assert lines["answer tokens"] == "'<answer>' '5' '0' '</answer>'"
     assert lines["exact answers"] == "99 answers from 10 positions of the model"
@@ -41,6 +49,24 @@ def test_what_it_shows(tiny_model: Path) -> None:
         "4 prompts x 3 = 12 completions of at most 16 tokens, 2 updates"
     )
     assert lines["the run"] == "6 steps, 12 updates, 72 completions, 2.0 passes over the prompts"
+
+
+def test_keys_and_values_of_a_large_model() -> None:
+    config = Qwen3Config(
+        hidden_size=2560,
+        num_hidden_layers=36,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=128,
+    )
+    grpo = load("crispr-qwen3-4b-grpo")
+    ((_, text),) = dry_run_module._of_cache(grpo, config, 1024)
+    # 2 x 36 x 8 x 128 x 4 bytes a token, 64 x (1,024 + 2,048) tokens.
+    assert text.startswith("54.0 GiB at most: 64 completions")
+    assert text.endswith("x 3072 tokens x 294,912 bytes")
+    half = load("crispr-qwen3-4b-grpo", ["model.dtype=bfloat16"])
+    assert dry_run_module._of_cache(half, config, 1024)[0][1].startswith("27.0 GiB")
+    assert dry_run_module._of_cache(grpo, MambaConfig(), 1024) == []
 
 
 def test_a_model_that_is_not_here_is_not_fetched() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from transformers import AutoTokenizer
 
 from levelhead import advantages
@@ -66,6 +67,20 @@ def test_every_epoch_asks_every_prompt_once() -> None:
     other = PromptSet(DATA.prompts, DATA.tokens, seed=4)
     assert other.chosen(0, 10).tolist() != DATA.chosen(0, 10).tolist()
     assert Counter(DATA.chosen(0, 25).tolist()).most_common(1)[0][1] == 3
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 7, 12])
+def test_no_step_asks_a_prompt_twice(n: int) -> None:
+    """Also across epochs, each of which still asks every prompt once; a step knows no other step."""
+    data = PromptSet([TASK.train[0]] * n, [np.array([0])] * n, seed=1)
+    for size in range(1, n + 1):
+        steps = [data.chosen(step, size) for step in range(6 * n)]
+        assert all(len(set(step.tolist())) == size for step in steps)
+        asked = np.concatenate(steps)
+        for epoch in range(asked.size // n):
+            assert sorted(asked[epoch * n : (epoch + 1) * n]) == list(range(n))
+        if n > 2:
+            assert len({tuple(asked[i * n : (i + 1) * n]) for i in range(6)}) > 2
 
 
 def test_draws_belong_to_a_place_and_not_to_a_process() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from levelhead.errors import ConfigError
 from levelhead.tasks import OracleOptions, make_task
 from levelhead.train.answers import AnswerTrie
 from levelhead.train.build import make_rewarder
@@ -202,6 +203,25 @@ def test_dividing_by_the_spread_changes_the_direction(policy: Policy) -> None:
     exact = exact_gradient(policy, length=2)
     scale = (found @ exact) / (exact @ exact)
     assert (found - scale * exact).abs().max() > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("limit", ["1.0", "null"])
+def test_no_weight_takes_a_step_that_is_not_finite(policy: Policy, limit: str) -> None:
+    overrides = (f"optimizer.max_grad_norm={limit}", "algorithm.epochs=2")
+    trainer = trainer_of(policy, overrides, None)
+    experience = experience_of(((A, B), (OPEN, A)), None)
+    tables, _ = trainer.prepare(experience)
+    trainer.update(experience, tables, np.array([0]))
+    before = [p.detach().clone() for p in policy.parameters()]
+    tables.advantages[0] = float("nan")
+    message = (
+        "step 1, update 2: expected a finite gradient of the policy, got one of length nan, .*lower"
+    )
+    with pytest.raises(ConfigError, match=message) as caught:
+        trainer.update(experience, tables, np.array([0]))
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(p, old) for p, old in zip(policy.parameters(), before, strict=True))
+    assert all(torch.isfinite(p).all() for p in before)
 
 
 def test_micro_batches_add_up(policy: Policy) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from levelhead.errors import InvalidInputError
 from levelhead.train.answers import AnswerBranch, AnswerTrie
-from levelhead.train.packing import micro_batches, pack
+from levelhead.train.packing import cheaper_layout, micro_batches, pack, rows_needed
 
 PROMPTS = [np.array([10, 11]), np.array([12])]
 COMPLETIONS = [np.array([1, 2, 3]), np.array([1, 4]), np.array([5])]
@@ -88,6 +88,38 @@ def test_micro_batches_by_hand_and_within_the_budget() -> None:
     assert sorted(np.concatenate(batches).tolist()) == list(range(40))
     assert all((prompts + completions)[batch].max() * len(batch) <= 400 for batch in batches)
     assert micro_batches([], [], budget_tokens=1) == []
+
+
+@pytest.mark.parametrize("layout", ["prefix", "padded"])
+@pytest.mark.parametrize("answered", [False, True])
+def test_rows_needed_are_those_of_the_packed_group(layout: Any, answered: bool) -> None:
+    """Nothing begins alike here, so that a bound is reached: every completion ends with its opening."""
+    answers = trie() if answered else None
+    completions = [np.array([1, 2, 3]), np.array([4, 5]), np.array([6])]
+    branches = [AnswerBranch(answers, len(c)) for c in completions] if answers else None
+    packed = pack([PROMPTS[0]], completions, np.zeros(3), branches=branches, layout=layout)
+    found = rows_needed(2, [3, 2, 1], layout=layout, trie=answers)
+    assert tuple(packed.input_ids.shape) == found
+    by_hand = {
+        ("prefix", False): (1, 2 + 2 + 1 + 0),
+        ("prefix", True): (1, 2 + 4 + 3 + 2),
+        ("padded", False): (3, 2 + 2),
+        ("padded", True): (6, 2 + 3 + 1),
+    }
+    assert found == by_hand[layout, answered]
+
+
+def test_cheaper_layout_by_hand() -> None:
+    # Two completions of 9 tokens behind 8, hidden 2: a row of 24 tokens, 24 * (12 + 24) = 864, or two
+    # rows of 16 tokens, 16 * (12 + 16) = 448 each.
+    assert cheaper_layout(8, [9, 9], hidden=2) == "prefix"
+    assert cheaper_layout(3, [9, 9], hidden=2) == "padded"  # 19 * 31 = 589, 2 * 11 * 23 = 506
+    assert cheaper_layout(3, [9, 9], hidden=2, trie=trie(nodes=((),))) == "padded"
+    assert cheaper_layout(3, [9, 9], hidden=64) == "prefix"
+    assert cheaper_layout(64, [28] * 8, hidden=64) == "prefix"
+    # One completion costs the same either way; the mask of a long tree does not.
+    assert cheaper_layout(4096, [1], hidden=2560) == "prefix"
+    assert cheaper_layout(4096, [2], hidden=2560) == "padded"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,11 @@ def test_values_of_a_separate_critic(tiny_model: Path) -> None:
     critic = run.parts.critic
     assert critic is not None
     torch.nn.init.constant_(critic.get_parameter("value_head.bias"), 0.25)
+    heights: list[int] = []
+    head = critic.get_submodule("model.lm_head")
+    head.register_forward_hook(lambda module, inputs, out: heights.append(len(out)))
     values = run.parts.separate_values(packed)
+    assert heights == []  # a critic predicts no tokens
     torch.testing.assert_close(values, 0.25 * packed.mask.float())
     values.sum().backward()
     assert all(p.grad is None for p in run.parts.policy.parameters())

@@ -234,6 +234,34 @@ def test_answers_that_no_completion_has() -> None:
     assert scored.has_answer.tolist() == [False]
 
 
+def test_a_critic_never_runs_the_head() -> None:
+    model, (prompts, completions, group) = llama(), batch()
+    packed, heights = pack(prompts, completions, group), []
+    policy = Policy(model, value_head=True)
+    torch.nn.init.normal_(policy.value_head.weight)
+    expected = policy(packed, values=True, entropy=True).values
+    model.lm_head.register_forward_hook(lambda module, inputs, out: heights.append(len(out)))
+    scored = policy(packed, values=True, entropy=True, logprobs=False)
+    assert heights == []
+    assert torch.equal(scored.values, expected)
+    assert scored.logprobs.shape == scored.mask.shape
+    assert scored.logprobs.dtype == torch.float32
+    assert not scored.logprobs.any()
+    assert scored.entropy is None
+
+
+def test_pieces_are_smaller_with_entropies() -> None:
+    model, (prompts, completions, group) = llama(), batch()
+    policy, heights = Policy(model, chunk_bytes=7 * 4 * 4 * VOCABULARY), []
+    model.lm_head.register_forward_hook(lambda module, inputs, out: heights.append(len(out)))
+    with torch.no_grad():
+        policy(pack(prompts, completions, group))
+        assert max(heights) == 7  # four buffers of float32 each
+        heights.clear()
+        policy(pack(prompts, completions, group), entropy=True)
+        assert max(heights) == 4  # seven
+
+
 def test_the_logits_of_the_whole_batch_never_exist() -> None:
     model, (prompts, completions, group) = llama(), batch()
     packed = pack(prompts, completions, group)

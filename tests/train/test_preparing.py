@@ -266,6 +266,69 @@ def test_a_penalty_in_the_reward_reaches_group_estimators(raw_model: Path) -> No
     np.testing.assert_allclose(tables.advantages.numpy(), expected.ravel(), atol=2e-4)
 
 
+def unlike(experience: Experience, last: int) -> Experience:
+    """Completions of 1 to 60 tokens, and a last group of longer ones, that do not begin alike."""
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(1, 60, len(experience.completions))
+    lengths[-3:] = last
+    return dataclasses.replace(
+        experience, completions=[rng.integers(5, 300, n, dtype=np.int64) for n in lengths]
+    )
+
+
+@pytest.mark.parametrize(
+    ("layout", "estimator", "budget"),
+    [
+        ("prefix", "rloo", 1000),
+        ("padded", "rloo", 1200),
+        ("auto", "rloo", 1000),
+        ("prefix", "rb_exact", 1000),
+        ("padded", "rb_exact", 12000),
+    ],
+)
+def test_micro_batches_are_within_the_budget(
+    layout: str, estimator: str, budget: int, raw_model: Path
+) -> None:
+    run = built(
+        raw_model,
+        "rollout.prompts=8",
+        f"algorithm.estimator={estimator}",
+        f"compute.layout={layout}",
+        f"compute.micro_tokens={budget}",
+    )
+    experience = unlike(run.trainer.collect(0), 200)
+    # Every answer begins behind the last token, which is where it costs most.
+    starts = np.array([len(c) for c in experience.completions])
+    batches = run.trainer.rows.micro_batches(experience, np.arange(8))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(8))
+    assert 1 < len(batches) < 8
+    for part in batches:
+        packed, _ = run.trainer.rows.pack(experience, part, starts)
+        assert packed.n_tokens <= budget
+
+
+def test_auto_takes_the_cheaper_rows_and_gives_the_same_gradients(raw_model: Path) -> None:
+    found: list[torch.Tensor] = []
+    for layout in ("auto", "prefix", "padded"):
+        run = built(raw_model, "rollout.prompts=4", f"compute.layout={layout}")
+        experience = unlike(run.trainer.collect(0), 200)
+        rows = run.trainer.rows
+        total = torch.zeros(())
+        kinds: set[str] = set()
+        for part in rows.micro_batches(experience, np.arange(4)):
+            packed, own = rows.pack(experience, part)
+            kinds.add("padded" if packed.ends is None else "prefix")
+            weights = torch.from_numpy(np.cos(own))[:, None]
+            total = total + (weights * run.parts.forward(packed).logprobs).sum()
+        assert kinds == ({"prefix", "padded"} if layout == "auto" else {layout})
+        total.backward()
+        weight = run.loaded.model.model.layers[0].self_attn.k_proj.weight
+        found.append(weight.grad)
+    scale = float(found[1].abs().max())
+    for other in (found[0], found[2]):
+        torch.testing.assert_close(other, found[1], atol=TOLERANCE * scale, rtol=0.0)
+
+
 @pytest.mark.parametrize("layout", ["prefix", "padded"])
 def test_rows_keep_groups_whole_and_fit(layout: str, raw_model: Path) -> None:
     run = built(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
+import shutil
 import signal
 import time
 import warnings
@@ -21,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from levelhead import readers
 from levelhead.cli import main
 from levelhead.errors import ConfigError, DataWarning, LevelheadError, RecordError
-from levelhead.tasks import make_task
+from levelhead.tasks import Task, make_task
 from levelhead.train import evaluation as evaluations
 from levelhead.train.checkpoint import Checkpoints, History
 from levelhead.train.config import Recipe, load
@@ -284,6 +286,67 @@ def test_two_runs_are_not_mixed(
     assert {p: p.read_bytes() for p in whole_run.rglob("*") if p.is_file()} == before
 
 
+def content(out: Path) -> dict[Path, bytes]:
+    return {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_left_alone(
+    tiny_model: Path, whole_run: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(whole_run, tmp_path / "run"))
+    for path in (out / "checkpoints").glob("step-*/state.pt"):
+        damage(path)
+    before = content(out)
+    message = "run/checkpoints: there are checkpoints, but none of them is whole; put one back"
+    with pytest.raises(RecordError, match=message), pytest.warns(DataWarning):
+        train(small(tiny_model), out, resume=True)
+    assert content(out) == before
+
+
+def test_a_run_without_a_checkpoint_is_not_begun_again_as_another(
+    tiny_model: Path, whole_run: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(whole_run, tmp_path / "run"))
+    shutil.rmtree(out / "checkpoints")
+    before = content(out)
+    message = "run/recipe.yaml: the run was begun with other values of optimizer.lr; resume it"
+    with pytest.raises(ConfigError, match=message):
+        train(small(tiny_model, "optimizer.lr=0.02"), out, resume=True)
+    assert content(out) == before
+
+
+@pytest.mark.parametrize("split", ["train", "evaluation"])
+def test_a_run_is_not_resumed_on_other_data(
+    split: str, tiny_model: Path, whole_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(options: Any) -> Task:
+        task = make_task(options)
+        first, *rest = getattr(task, split)
+        first = dataclasses.replace(first, outcome=1.0 - first.outcome)
+        return dataclasses.replace(task, **{split: [first, *rest]})
+
+    monkeypatch.setattr("levelhead.train.build.make_task", other)
+    before = content(whole_run)
+    name = {"train": "training", "evaluation": "evaluation"}[split]
+    message = (
+        f"step-00000004: the run was begun with other {name} prompts than the task has now; put"
+    )
+    with pytest.raises(ConfigError, match=message):
+        train(small(tiny_model), whole_run, resume=True)
+    assert content(whole_run) == before
+
+
+def test_the_model_alone_needs_no_optimizer(
+    tiny_model: Path, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed at its very end, only the model is written."""
+    out = Path(shutil.copytree(whole_run, tmp_path / "run"))
+    shutil.rmtree(out / "model")
+    monkeypatch.setattr("levelhead.train.distributed.get_optimizer_state_dict", crash)
+    train(small(tiny_model), out, resume=True)
+    assert outcome(out) == outcome(whole_run)
+
+
 def test_where_a_run_cannot_be(tiny_model: Path, tmp_path: Path) -> None:
     recipe = small(tiny_model)
     with pytest.raises(ConfigError, match="there is no run to resume; leave out --resume"):
@@ -489,7 +552,8 @@ def test_a_constant_rate_lets_a_run_go_on_for_longer(tiny_model: Path, tmp_path:
     assert (first.steps, longer.steps) == (1, 2)
 
 
-def test_the_guard_stops_a_run(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_start", [False, True])
+def test_the_guard_stops_a_run(at_start: bool, tiny_model: Path, tmp_path: Path) -> None:
     """The baseline knows the truth; the model knows nothing."""
     recipe = small(tiny_model, "task.evaluation=300", "evaluation.every=1")
     task = make_task(recipe.task)
@@ -497,16 +561,19 @@ def test_the_guard_stops_a_run(tiny_model: Path, tmp_path: Path) -> None:
     group = np.arange(len(texts))
     truth = evaluations.evaluate(task, task.evaluation, texts, model_name="truth", group=group)
     baseline = evaluations.write(truth, tmp_path / "truth.parquet")
-    overrides = ("guard.action=stop", f"guard.baseline={baseline}", "evaluation.at_start=false")
+    first = f"evaluation.at_start={'true' if at_start else 'false'}"
+    overrides = ("guard.action=stop", f"guard.baseline={baseline}", first)
     recipe = small(tiny_model, "task.evaluation=300", "evaluation.every=1", *overrides)
     observer = Stopper()
     result = train(recipe, tmp_path / "run", observer=observer)
-    assert result.steps == 1
+    done = 0 if at_start else 1
+    assert result.steps == done
     told = dict(observer.told)["alarm"]
-    assert told == {"step": 1, "sentence": result.stopped, "stop": True}
+    assert told == {"step": done, "sentence": result.stopped, "stop": True}
     records = History(tmp_path / "run" / "metrics.jsonl").read()
-    assert {"step": 1, "kind": "alarm", "sentence": result.stopped} in records
-    assert (tmp_path / "run" / "checkpoints" / "step-00000001").is_dir()
+    assert {"step": done, "kind": "alarm", "sentence": result.stopped} in records
+    assert [r for r in records if r["kind"] == "step"] == [] or not at_start
+    assert at_start or (tmp_path / "run" / "checkpoints" / "step-00000001").is_dir()
 
 
 def test_a_baseline_of_several_models_is_refused(tiny_model: Path, tmp_path: Path) -> None:

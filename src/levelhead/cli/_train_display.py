@@ -32,7 +32,7 @@ STEP = {
 EVALUATION = {
     "ece": ("ECE", ".3f"),
     "trust": ("Trust", "+.3f"),
-    "overconfidence": ("overconf.", "+.3f"),
+    "overconfidence": ("over", "+.3f"),
     "auroc": ("AUROC", ".3f"),
 }
 """What an evaluation's line shows, where `ece_null` goes with the ECE."""
@@ -52,20 +52,29 @@ FINAL = {
 
 
 class Display:
-    """An observer of a training run; on a terminal a live display, elsewhere only alarms.
+    """An observer of a training run; on a terminal a live display.
+
+    Elsewhere a line for each thing that begins, each evaluation, and each alarm.
 
     Args:
         name: what the bar is called.
         steps: of the whole run.
         enabled: False for the processes that shall say nothing.
         screen: where to draw; standard error at most 80 columns wide by default.
+
+    Attributes:
+        begun: the step from which this process went on, None before it did.
+        checkpoint: the step of the newest checkpoint that this process wrote.
+        sentences: alarms and warnings, shown or not.
     """
 
     def __init__(
         self, name: str, steps: int, *, enabled: bool = True, screen: Console | None = None
     ) -> None:
+        self.begun: int | None = None
         self.checkpoint: int | None = None
-        self.first_metrics: dict[str, float] = {}
+        self.sentences: list[str] = []
+        self._phase = ""
         self._enabled = enabled
         self._screen = console(stderr=True) if screen is None else screen
         self._lines = {"step": Text("preparing"), "evaluation": Text("")}
@@ -108,7 +117,7 @@ class Display:
     def event(self, kind: str, values: Mapping[str, Any]) -> None:
         """Something happened: build, start, step, evaluation, checkpoint, alarm, end."""
         if kind == "build":
-            self._lines["step"] = Text(clean(str(values.get("doing", ""))))
+            self._doing(clean(str(values.get("doing", ""))))
         elif kind == "start":
             self._begin(int(values.get("done", 0)), int(values.get("dropped", 0)))
         elif kind == "step":
@@ -116,9 +125,8 @@ class Display:
             if self._bar is not None:
                 self._bar.update(self._task, completed=int(values.get("step", 0)))
         elif kind == "evaluation":
-            if not self.first_metrics:
-                self.first_metrics = {k: v for k, v in values.items() if _is_number(v)}
             self._lines["evaluation"] = Text(evaluation_line(values))
+            self._log(evaluation_line(values))
         elif kind == "checkpoint":
             self.checkpoint = int(values.get("step", 0))
         elif kind == "alarm":
@@ -128,10 +136,24 @@ class Display:
 
     def say(self, sentence: str, style: str = "yellow") -> None:
         """One sentence above the display, or on standard error."""
+        self.sentences.append(clean(sentence))
         if self._enabled:
             self._screen.print(Text(clean(f"! {sentence}"), style=style), soft_wrap=True)
 
+    def _doing(self, doing: str) -> None:
+        self._lines["step"] = Text(doing)
+        phase = doing.partition(",")[0]  # how far it is follows the comma
+        if phase != self._phase:
+            self._log(phase)
+        self._phase = phase
+
+    def _log(self, line: str) -> None:
+        """A line where there is no display that would show it."""
+        if self._enabled and not self._screen.is_terminal:
+            self._screen.print(Text(line), soft_wrap=True)
+
     def _begin(self, done: int, dropped: int) -> None:
+        self.begun = done
         self._lines["step"] = Text("")
         if dropped:
             self.say(f"{plural(dropped, 'prompt')} longer than the limit left out")
@@ -173,12 +195,13 @@ def evaluation_line(values: Mapping[str, Any]) -> str:
     return at + " · ".join(parts)
 
 
-def metrics_table(first: Mapping[str, float], last: Mapping[str, float]) -> Table:
-    """The last evaluation, beside the first where there was one."""
+def metrics_table(first: Mapping[str, Any], last: Mapping[str, Any]) -> Table:
+    """The last evaluation, beside the first where that is another one; `step` heads the columns."""
     both = bool(first) and any(first.get(name) != last.get(name) for name in FINAL)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
-    for head in ("before", "after") if both else ("evaluation",):
+    for one in (first, last) if both else (last,):
+        head = f"step {one['step']:,}" if "step" in one else "evaluation"
         table.add_column(head, justify="right", no_wrap=True)
     for name, label in FINAL.items():
         if name in last:
@@ -193,7 +216,7 @@ def _shown(values: Mapping[str, Any], shown: Mapping[str, tuple[str, str]]) -> l
         if name in values:
             value = values[name]
             if not _is_number(value):
-                text = "undefined"
+                text = "n/a"
             else:
                 text = percent(value) if how == "share" else format(value, how)
             parts.append(f"{label} {text}")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from levelhead.cli._train_display import Display
     from levelhead.train.config import Recipe
     from levelhead.train.run import Result
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 INTERRUPTED = 130
-DEFAULT = "rloo"
-"""The recipe that is run where none is named."""
 
 EPILOG = """\b
 Examples:
@@ -87,7 +88,7 @@ def train(
 
 
 def _tell_about_recipes(as_schema: bool, as_json: bool) -> None:
-    from levelhead.cli._output import console, still_open
+    from levelhead.cli._output import still_open
     from levelhead.train.config import built_in, schema
 
     with still_open():
@@ -99,11 +100,28 @@ def _tell_about_recipes(as_schema: bool, as_json: bool) -> None:
             click.echo(json.dumps({one.name: one.about for one in recipes}))
             return
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column()
         for one in recipes:
-            table.add_row(one.name, one.about)
-        console().print(table)
+            mark = Text(" (needs data)" if one.needs_data else "", "dim")
+            table.add_row(one.name, Text(one.about) + mark)
+        _print(table)
+
+
+def _print(table: Table) -> None:
+    """A table without the blanks that fill its lines where a program reads them."""
+    from levelhead.cli._output import console
+
+    out = console()
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _chosen(
@@ -113,6 +131,7 @@ def _chosen(
     from levelhead.cli._output import clean
     from levelhead.errors import ConfigError
     from levelhead.train.config import load
+    from levelhead.train.config.reading import DEFAULT
 
     source: str | Path = name or DEFAULT
     if name is None and resume:
@@ -125,9 +144,8 @@ def _chosen(
     try:
         return load(source, changes)
     except ConfigError as error:
-        for line in str(
-            error
-        ).splitlines():  # one problem a line, where the general handler has one
+        # One problem a line, where the general handler has one for all.
+        for line in str(error).splitlines() if _first() else ():
             click.echo(f"levelhead: {clean(line)}" if line[:1] != " " else clean(line), err=True)
         click.get_current_context().exit(2)
 
@@ -136,7 +154,7 @@ def _show_dry_run(recipe: Recipe, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from levelhead.cli._output import clean, console, still_open
+    from levelhead.cli._output import clean, still_open
     from levelhead.train.dry_run import dry_run
 
     found = dry_run(recipe)
@@ -150,7 +168,7 @@ def _show_dry_run(recipe: Recipe, as_json: bool) -> None:
             table.add_column(overflow="fold")
             for label, value in found.lines:
                 table.add_row(Text(clean(label)), Text("\n".join(map(clean, value.splitlines()))))
-            console().print(table)
+            _print(table)
     for problem in found.problems:
         click.echo(f"levelhead: {clean(problem)}", err=True)
     if found.problems:
@@ -161,10 +179,11 @@ def _show_dry_run(recipe: Recipe, as_json: bool) -> None:
 
 def _train(recipe: Recipe, out: Path, resume: bool, as_json: bool) -> None:
     from levelhead.cli._train_display import Display
+    from levelhead.errors import ConfigError
     from levelhead.train.run import train as run
 
-    first = os.environ.get("RANK", "0") == "0"
-    display = Display(recipe.name, recipe.steps, enabled=first)
+    first = _first()
+    display = Display(recipe.name, recipe.steps, enabled=first and not as_json)
     context = click.get_current_context()
     try:
         with display:
@@ -173,8 +192,12 @@ def _train(recipe: Recipe, out: Path, resume: bool, as_json: bool) -> None:
         if first:
             click.echo(how_to_go_on(out, display), err=True)
         context.exit(INTERRUPTED)
+    except ConfigError as error:
+        if first or in_a_step(error):
+            raise
+        context.exit(2)
     if first:
-        _report(result, display, as_json)
+        report(result, display, as_json)
     if result.stopped is None:
         return
     interrupted = result.stopped == "interrupted"
@@ -182,6 +205,17 @@ def _train(recipe: Recipe, out: Path, resume: bool, as_json: bool) -> None:
         text = how_to_go_on(out, display) if interrupted else f"stopped: {result.stopped}"
         click.echo(text, err=True)
     context.exit(INTERRUPTED if interrupted else 1)
+
+
+def _first() -> bool:
+    """Whether this process is the one that speaks, among those that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def in_a_step(error: Exception) -> bool:
+    """Whether it was raised in a step, where every process has prompts and problems of its own."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") == "levelhead.train.loop" for frame, _ in frames)
 
 
 def how_to_go_on(out: Path, display: Display) -> str:
@@ -193,26 +227,47 @@ def how_to_go_on(out: Path, display: Display) -> str:
     return f"interrupted, checkpoint{at} kept; go on with: levelhead train --resume --out {folder}"
 
 
-def _report(result: Result, display: Display, as_json: bool) -> None:
+def report(result: Result, display: Display, as_json: bool) -> None:
+    """What a run came to, on standard output."""
     from levelhead._write import plain
-    from levelhead.cli._output import console, still_open
+    from levelhead.cli._output import still_open
     from levelhead.cli._train_display import metrics_table
 
     with still_open():
         if as_json:
-            found: dict[str, Any] = {
+            outcome: dict[str, Any] = {
                 "out": str(result.out),
                 "steps": result.steps,
                 "metrics": result.metrics,
                 "stopped": result.stopped,
                 "seconds": result.seconds,
+                "warnings": display.sentences,
             }
-            click.echo(json.dumps(plain(found), allow_nan=False))
+            click.echo(json.dumps(plain(outcome), allow_nan=False))
             return
-        out = console()
+        found = _evaluations(result.out)
         if result.metrics:
-            out.print(metrics_table(display.first_metrics, result.metrics))
-            out.print()
-        click.echo(f"{result.steps:,} steps in {result.seconds:,.0f} s")
+            _print(
+                metrics_table(found[0], found[-1]) if found else metrics_table({}, result.metrics)
+            )
+            click.echo()
+        if display.begun == result.steps:
+            click.echo(f"already finished: {result.steps:,} steps; nothing was trained")
+        else:
+            click.echo(f"{result.steps:,} steps, {result.seconds:,.0f} s of this run")
         click.echo(f"model: {result.out / 'model'}")
-        click.echo(f"look at it: levelhead audit {result.out / 'predictions.parquet'}")
+        if found and found[-1]["step"] != result.steps:
+            click.echo(
+                f"the model is that of step {result.steps:,}, the predictions are those of step "
+                f"{found[-1]['step']:,}"
+            )
+        if result.metrics:
+            click.echo(f"look at it: levelhead audit {result.out / 'predictions.parquet'}")
+
+
+def _evaluations(out: Path) -> list[dict[str, Any]]:
+    """What the evaluations of a run found, those before an interruption included."""
+    path = out / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    found = [json.loads(line) for line in lines]
+    return [one for one in found if one.get("kind") == "evaluation"]

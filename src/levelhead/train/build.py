@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ from levelhead.train.answers import AnswerTrie
 from levelhead.train.backends import make_sampler
 from levelhead.train.config import Optimizer, Recipe, check_task
 from levelhead.train.distributed import Ranks, Weights, shard
-from levelhead.train.experience import Estimate, PromptSet, text_of
+from levelhead.train.experience import Estimate, PromptSet, check_tags, text_of
 from levelhead.train.loop import Trainer
 from levelhead.train.model import Loaded, load, pick_device, render
 from levelhead.train.packing import Layout
@@ -31,6 +31,9 @@ from levelhead.train.reward import Rewarder
 from levelhead.train.sampling import Sampling
 
 __all__ = ["Run", "build", "device_of", "make_rewarder", "rendered"]
+
+RATES = ("attention_dropout", "activation_dropout", "hidden_dropout")
+"""Where layers keep the rate of a dropout that is no module of its own."""
 
 
 @dataclasses.dataclass
@@ -82,6 +85,7 @@ def build(
     task = make_task(recipe.task)
     check_task(recipe, task)
     loaded = _loaded(recipe, task, ranks, tell)
+    check_tags(loaded.tokenizer, task)
     tell("tokenizing the prompts")
     train, short = rendered(recipe, task.train, loaded.tokenizer)
     held_out = list(task.evaluation)[: recipe.evaluation.prompts]
@@ -90,6 +94,12 @@ def build(
         raise ConfigError(
             f"rollout.max_prompt_tokens: all {plural(short, 'training prompt')} are longer than "
             f"{recipe.rollout.max_prompt_tokens} tokens; raise the limit"
+        )
+    if len(train.prompts) < recipe.rollout.prompts:
+        raise ConfigError(
+            f"rollout.prompts: expected at most the {plural(len(train.prompts), 'training prompt')} that "
+            f"stay without the {short} of more than {recipe.rollout.max_prompt_tokens} tokens, got "
+            f"{recipe.rollout.prompts}; lower it, or raise rollout.max_prompt_tokens"
         )
     parts, weights = _parts(recipe, task, loaded, train, ranks, device)
     trainer = Trainer(recipe, parts, text_of(loaded.tokenizer))
@@ -123,8 +133,9 @@ def _parts(
     separate: nn.Module | None = None
     if critic is not None and critic.kind == "separate":
         separate = Policy(copy.deepcopy(loaded.model), value_head=True)
-        head = separate.model.get_output_embeddings().weight
-        if head is not separate.model.get_input_embeddings().weight:
+        inner: Any = separate.model
+        head = inner.get_output_embeddings().weight
+        if head is not inner.get_input_embeddings().weight:
             head.requires_grad_(False)  # a critic predicts no tokens, and ranks wait for gradients
     reference = None
     if algorithm.kl.coef > 0:
@@ -271,9 +282,12 @@ def _set_modes(recipe: Recipe, model: nn.Module) -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.Dropout) and "lora_dropout" not in name:
             module.eval()
+        for rate in RATES:
+            if isinstance(getattr(module, rate, None), float):
+                setattr(module, rate, 0.0)
 
 
-def _layout(recipe: Recipe, model: nn.Module) -> Layout:
+def _layout(recipe: Recipe, model: nn.Module) -> Layout | Literal["auto"]:
     wanted = recipe.compute.layout
     if wanted == "padded":
         return "padded"
@@ -283,7 +297,7 @@ def _layout(recipe: Recipe, model: nn.Module) -> Layout:
             "compute.layout: prefix does not give this model's own numbers (sliding windows, "
             "recurrent layers, or a kernel without masks); set it to auto or padded"
         )
-    return "prefix" if fits else "padded"
+    return wanted if fits else "padded"
 
 
 def _optimizer(recipe: Recipe, policy: Policy, critic: nn.Module | None) -> torch.optim.AdamW:

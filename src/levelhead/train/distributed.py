@@ -246,13 +246,20 @@ class Weights:
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """(weights, optimizer state), on the CPU; all ranks must call it, the first one gets it."""
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return self.tensors(), get_optimizer_state_dict(
+            self.policy, self.optimizer, options=options
+        )
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights of `state` alone; an optimizer has twice as much to gather."""
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         weights: Any = get_model_state_dict(self.policy, options=options)
         names: dict[nn.Parameter, str] = {}
         for name, parameter in self.policy.named_parameters(remove_duplicate=False):
             first = names.setdefault(parameter, name)
             if first != name and name in weights:  # gathered one by one, tied weights come apart
                 weights[name] = weights[first]
-        return weights, get_optimizer_state_dict(self.policy, self.optimizer, options=options)
+        return weights
 
     def restore(self, weights: dict[str, torch.Tensor], optimizer: dict[str, Any]) -> None:
         """Put back what `state` returned; all ranks must call it with the same content."""

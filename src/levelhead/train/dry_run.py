@@ -23,7 +23,7 @@ from levelhead.train.answers import AnswerTrie
 from levelhead.train.build import make_rewarder
 from levelhead.train.config import FromScratch, Model, Recipe, check_task
 from levelhead.train.embedded import make_tokenizer
-from levelhead.train.experience import Estimate
+from levelhead.train.experience import Estimate, check_tags
 from levelhead.train.model import EMBEDDED, read_template, render
 
 __all__ = ["DryRun", "dry_run"]
@@ -95,10 +95,11 @@ def _last(prompt: Prompt) -> str:
 
 def _of_model(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
     """Size and tokenizer, where the model is here."""
-    tokenizer, text = _here(recipe.model, task)
+    tokenizer, config, text = _here(recipe.model, task)
     lines = [("model", text)]
     if tokenizer is None:
         return lines
+    check_tags(tokenizer, task)
     lengths: list[int] = []
     longest: Prompt = task.train[0]
     for prompt in [*task.train, *task.evaluation][:CHECKED_PROMPTS]:
@@ -131,6 +132,7 @@ def _of_model(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
             f"got {max(lengths)} in prompt {longest.prompt_id!r}; raise the limit, or set "
             "rollout.long_prompts=drop"
         )
+    lines += _of_cache(recipe, config, max(lengths))
     if task.answers:
         sample = task.answers[len(task.answers) // 2]
         ids = tokenizer.encode(f"{task.opening}{sample}{task.closing}", add_special_tokens=False)
@@ -147,21 +149,73 @@ def _of_model(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
     return lines
 
 
-def _here(options: Model, task: Task) -> tuple[Any, str]:
-    """The tokenizer, where it can be had without a download, and the model in words."""
+def _of_cache(recipe: Recipe, config: Any, prompt_tokens: int) -> list[tuple[str, str]]:
+    """Keys and values of the completions that are generated together; vllm keeps its own."""
+    if config is None or recipe.rollout.backend == "vllm":
+        return []
+    config = config.get_text_config()
+    each = _cache_bytes(config, 2 if recipe.model.dtype == "bfloat16" else 4)
+    if each is None:
+        return []
+    rollout = recipe.rollout
+    rows = min(rollout.max_rows, rollout.prompts * rollout.group_size)
+    tokens = prompt_tokens + rollout.max_new_tokens
+    total = rows * tokens * each / 2**20
+    size = f"{total:,.1f} MiB" if total < 1024 else f"{total / 1024:,.1f} GiB"
+    return [
+        (
+            "keys and values",
+            f"{size} at most: {plural(rows, 'completion')} at once (rollout.max_rows) x "
+            f"{tokens} tokens x {each:,} bytes",
+        )
+    ]
+
+
+def _cache_bytes(config: Any, width: int) -> int | None:
+    """Memory of the keys and values of one token.
+
+    bytes = 2 * layers * kv_heads * head_dim * width
+
+    Args:
+        config: of a Hugging Face text model.
+        width: bytes of a number. With bfloat16 arithmetic on float32 weights it is 4: the rotation of
+            the keys is in float32, and the cache follows.
+
+    Returns:
+        Bytes, or None where the configuration does not tell (recurrent and compressed states).
+    """
+    layers, heads = (
+        getattr(config, name, None) for name in ("num_hidden_layers", "num_attention_heads")
+    )
+    kinds = getattr(config, "layer_types", None) or ()
+    known = all(kind.endswith("_attention") and kind != "linear_attention" for kind in kinds)
+    if not layers or not heads or not known or getattr(config, "kv_lora_rank", None):
+        return None
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return 2 * layers * kv_heads * head_dim * width
+
+
+def _here(options: Model, task: Task) -> tuple[Any, Any, str]:
+    """Tokenizer and configuration, where they can be had without a download; the model in words."""
     if options.path == EMBEDDED:
         sizes = options.from_scratch or FromScratch()
         texts = [message["content"] for prompt in task.train for message in prompt.messages]
         made = make_tokenizer(texts, (task.opening, task.closing), sizes.vocabulary)
-        return made, (
-            f"embedded: {plural(sizes.layers, 'layer')} x {sizes.hidden}, made for this task and "
-            "warmed up before the first run"
+        return (
+            made,
+            None,
+            (
+                f"embedded: {plural(sizes.layers, 'layer')} x {sizes.hidden}, made for this task and "
+                "warmed up before the first run"
+            ),
         )
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(options.path, local_files_only=True)
         config = AutoConfig.from_pretrained(options.path, local_files_only=True)
     except (OSError, ValueError):
-        return None, f"{options.path}, not on this machine: its tokens and its size are not checked"
+        text = f"{options.path}, not on this machine: its tokens and its size are not checked"
+        return None, None, text
     if options.chat_template is not None:
         tokenizer.chat_template = read_template(options.chat_template)
     with torch.device("meta"):
@@ -171,9 +225,13 @@ def _here(options: Model, task: Task) -> tuple[Any, str]:
     # Weights, gradients and AdamW's two moments; adapters train next to nothing of them.
     copies = 1 if options.lora is not None else 4
     gib = copies * size * n / 2**30
-    return tokenizer, (
-        f"{options.path}: {n / 1e6:,.1f} million parameters, {gib:,.1f} GiB with gradients and "
-        "optimizer, activations apart"
+    return (
+        tokenizer,
+        config,
+        (
+            f"{options.path}: {n / 1e6:,.1f} million parameters, {gib:,.1f} GiB with gradients and "
+            "optimizer, activations apart"
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from levelhead._registry import load_callable
 from levelhead._text import plural
 from levelhead.advantages import AdvantageFunction
 from levelhead.errors import ConfigError
-from levelhead.tasks import Prompt
+from levelhead.tasks import Prompt, Task
 from levelhead.train._blame import Blamed
 from levelhead.train.config import Algorithm
 from levelhead.train.distributed import Ranks
@@ -32,6 +32,7 @@ __all__ = [
     "Estimate",
     "Experience",
     "PromptSet",
+    "check_tags",
     "collect",
     "drawn",
     "group_sums",
@@ -41,6 +42,9 @@ __all__ = [
 EVALUATION = 1
 """The key of the draws of every evaluation, so that two of them differ by their weights alone; step s
 of the training has the key 2 s."""
+
+CONFIDENCE = ("<confidence>", "</confidence>")
+"""The tags of a stated confidence beside an answer."""
 
 NOT_OURS = ("rb_exact", "gae")
 """Estimators that need more than rewards; the loss makes their advantages."""
@@ -63,21 +67,42 @@ class PromptSet:
     def chosen(self, step: int, size: int) -> IntArray:
         """Indices of a step's prompts: every epoch is a new permutation, and none is left out.
 
+        Where a step ends one epoch and begins the next, the prompts that it has from the old epoch wait
+        in the new one until the step is over.
+
         Args:
             step: from 0.
             size: prompts of a step.
 
         Returns:
-            (size,) indices; a step that begins one epoch and ends in the next may repeat one.
+            (size,) indices, none of them twice as long as there are that many prompts.
         """
         n = len(self.prompts)
         first = step * size
-        orders = {
-            epoch: np.random.default_rng([self.seed, epoch]).permutation(n)
-            for epoch in range(first // n, (first + size - 1) // n + 1)
-        }
-        places = np.arange(first, first + size)
-        return np.array([orders[int(i) // n][int(i) % n] for i in places], dtype=np.int64)
+        epochs = range(first // n, (first + size - 1) // n + 1)
+        orders = np.concatenate(self._orders(epochs, size))
+        skipped = first - epochs.start * n
+        return orders[skipped : skipped + size].astype(np.int64)
+
+    def _orders(self, epochs: range, size: int) -> list[IntArray]:
+        """The order of each epoch."""
+        n = len(self.prompts)
+        begin = epochs.start
+        if size <= n:
+            # An order changes at its beginning only, so the end of a long epoch is known without the
+            # epochs before it; a short one hangs together with them as far back as a step began it.
+            while begin and begin * n % size and not (begin < epochs.start and n >= 2 * size):
+                begin -= 1
+        orders: list[IntArray] = []
+        for epoch in range(begin, epochs.stop):
+            order = np.random.default_rng([self.seed, epoch]).permutation(n)
+            old = epoch * n % size
+            if orders and old and size <= n:
+                waits = np.isin(order, orders[-1][n - old :])
+                new = np.flatnonzero(~waits)[: size - old]
+                order = np.concatenate([order[new], np.delete(order, new)])
+            orders.append(order)
+        return orders[epochs.start - begin :]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -317,6 +342,33 @@ def group_sums(experience: Experience, rewards: FloatArray) -> dict[str, float]:
         "finished": float(experience.finished.sum()),
         "completion_tokens": float(sum(len(c) for c in experience.completions)),
     }
+
+
+def check_tags(tokenizer: Any, task: Task) -> None:
+    """Raise where the text that is read back from a well-formed completion lacks one of its tags.
+
+    Args:
+        tokenizer: of the model.
+        task: whose tags they are.
+
+    Raises:
+        ConfigError: a tag is lost, mostly since it is a special token, and those are left out.
+    """
+    answer = task.answers[len(task.answers) // 2] if task.answers else "1"
+    tags, said = [task.opening, task.closing], f"{task.opening}{answer}{task.closing}"
+    if task.elicitation.startswith("answer_confidence"):
+        tags += CONFIDENCE
+        said += f"{CONFIDENCE[0]}0.5{CONFIDENCE[1]}"
+    ids = tokenizer.encode(said, add_special_tokens=False)
+    read = text_of(tokenizer)(np.array(ids, dtype=np.int64))
+    lost = [tag for tag in dict.fromkeys(tags) if tag.strip().lower() not in read.lower()]
+    if lost:
+        raise ConfigError(
+            f"model.path: expected a tokenizer that decodes the tags of the task {task.name!r} again, "
+            f"got {read!r} from {said!r}, without {', '.join(lost)}; tags must not be special tokens "
+            "of the tokenizer: set `special` to false for them in its tokenizer.json, or take another "
+            "model"
+        )
 
 
 def text_of(tokenizer: Any) -> Callable[[IntArray], str]:

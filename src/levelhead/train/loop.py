@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from levelhead import __version__
 from levelhead._arrays import IntArray
+from levelhead.errors import ConfigError
 from levelhead.losses import (
     answer_loss,
     entropy_loss,
@@ -114,6 +115,9 @@ class Trainer:
 
         Returns:
             Sums over this rank.
+
+        Raises:
+            ConfigError: the gradient is infinite or not a number; no weight has changed.
         """
         parts = self.parts
         micro = self.rows.micro_batches(experience, chosen)
@@ -319,6 +323,9 @@ class Trainer:
 
         Returns:
             How long the policy's was.
+
+        Raises:
+            ConfigError: one of them is infinite or not a number, on all ranks alike.
         """
         limit = self.recipe.optimizer.max_grad_norm
         norms: list[float] = []
@@ -327,7 +334,20 @@ class Trainer:
                 group["params"], math.inf if limit is None else limit
             )
             norms.append(float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm))
+        for whose, found in zip(("policy", "critic"), norms, strict=False):
+            if not math.isfinite(found):
+                raise ConfigError(self._not_finite(whose, found))
         return norms[0]
+
+    def _not_finite(self, whose: str, norm: float) -> str:
+        algorithm, done = self.recipe.algorithm, self.parts.schedule.last_epoch
+        step, update = divmod(done, algorithm.updates_per_rollout * algorithm.epochs)
+        return (
+            f"step {step + 1}, update {update + 1}: expected a finite gradient of the {whose}, got one "
+            f"of length {norm}, so the weights were left as they were; look at loss and grad_norm in "
+            "metrics.jsonl, and begin another run with a lower learning rate, more "
+            "optimizer.warmup_steps, or model.dtype=float32"
+        )
 
     def _summary(self, sums: Sums) -> dict[str, float]:
         """Means from sums, in the order in which they are shown."""

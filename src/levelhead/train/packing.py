@@ -24,9 +24,12 @@ from levelhead.errors import InvalidInputError
 from levelhead.train._tree import grow
 from levelhead.train.answers import AnswerBranch, AnswerTrie
 
-__all__ = ["Layout", "Packed", "micro_batches", "pack"]
+__all__ = ["Layout", "Packed", "cheaper_layout", "micro_batches", "pack", "rows_needed"]
 
 Layout = Literal["prefix", "padded"]
+
+LONGEST_TREE = 4096
+"""Tokens of a row above which its mask, a number for every pair, takes more memory than it saves."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -217,6 +220,77 @@ def micro_batches(
         else:
             batches.append([int(p)])
     return [np.array(batch, dtype=np.int64) for batch in batches]
+
+
+def rows_needed(
+    prompt_length: int,
+    completion_lengths: Sequence[int] | IntArray,
+    *,
+    layout: Layout,
+    trie: AnswerTrie | None = None,
+) -> tuple[int, int]:
+    """How many rows a group takes, and of how many tokens, at most.
+
+    Args:
+        prompt_length: tokens of the prompt.
+        completion_lengths: (G,) tokens of each completion.
+        layout: of the rows.
+        trie: the answers that are evaluated behind each completion, or None.
+
+    Returns:
+        The rows, and the tokens of the longest.
+
+    Edge cases: trees whose completions begin alike, and completions without an answer, take less.
+
+    Example:
+        >>> rows_needed(5, [3, 4], layout="prefix"), rows_needed(5, [3, 4], layout="padded")
+        ((1, 10), (2, 8))
+    """
+    # Without answers a completion's last token predicts nothing; an answer may begin behind it.
+    used = [int(n) if trie is not None else max(int(n) - 1, 0) for n in completion_lengths]
+    nodes = [len(node) for node in trie.nodes] if trie is not None else [0]
+    if layout == "prefix":
+        return 1, prompt_length + sum(used) + len(used) * (len(nodes) - 1)
+    return len(used) * len(nodes), prompt_length + max(used, default=0) + max(nodes)
+
+
+def cheaper_layout(
+    prompt_length: int,
+    completion_lengths: Sequence[int] | IntArray,
+    *,
+    hidden: int,
+    trie: AnswerTrie | None = None,
+) -> Layout:
+    """The layout in which a group costs a transformer less: shared prompts against shorter rows.
+
+    cost = rows * (length * 12 * hidden^2 + length^2 * 2 * hidden), the products of a layer: about
+    12 * hidden^2 of its weights for each token, and 2 * hidden of attention for each pair of tokens of a
+    row, those that the mask hides included. "prefix" has the fewer tokens, "padded" the fewer pairs.
+
+    Args:
+        prompt_length: tokens of the prompt.
+        completion_lengths: (G,) tokens of each completion.
+        hidden: width of the model.
+        trie: the answers that are evaluated behind each completion, or None.
+
+    Returns:
+        "padded" where it costs less, or where the tree would have more than `LONGEST_TREE` tokens.
+
+    Properties: the wider the model, the sooner "prefix".
+
+    Example:
+        >>> cheaper_layout(64, [28] * 8, hidden=64), cheaper_layout(64, [280] * 8, hidden=64)
+        ('prefix', 'padded')
+    """
+
+    def cost(layout: Layout) -> int:
+        n, length = rows_needed(prompt_length, completion_lengths, layout=layout, trie=trie)
+        return n * length * (6 * hidden + length)  # in units of 2 * hidden
+
+    _, length = rows_needed(prompt_length, completion_lengths, layout="prefix", trie=trie)
+    if length > LONGEST_TREE:
+        return "padded"
+    return "prefix" if cost("prefix") <= cost("padded") else "padded"
 
 
 def _one_trie(

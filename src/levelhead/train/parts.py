@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -41,7 +41,7 @@ class Parts:
         trie: the answers, for the exact gradient; else None.
         ranks: this process among all.
         device: where tensors are.
-        layout: of the rows.
+        layout: of the rows; "auto" takes the cheaper one for each group.
         mixed: whether matrix products are in bfloat16 though the weights are not.
     """
 
@@ -60,7 +60,7 @@ class Parts:
     trie: AnswerTrie | None
     ranks: Ranks
     device: torch.device
-    layout: Layout
+    layout: Layout | Literal["auto"]
     mixed: bool = False
 
     def arithmetic(self) -> contextlib.AbstractContextManager[Any]:
@@ -72,4 +72,4 @@ class Parts:
         if self.critic is None:
             raise TypeError("there is no separate critic")
         with self.arithmetic():
-            return self.critic(packed, temperature=1.0, values=True).values
+            return self.critic(packed, temperature=1.0, values=True, logprobs=False).values

@@ -25,8 +25,8 @@ __all__ = ["Policy", "Scored", "supports_prefix"]
 CHUNK_BYTES = 256 * 2**20
 """How much memory the head's outputs may take at once, their gradients included."""
 
-COPIES = 4
-"""Buffers of float32 per logit while a piece is scored and differentiated."""
+COPIES = {False: 4, True: 7}
+"""Buffers of float32 per logit while a piece is scored and differentiated; True: with entropies."""
 
 AGREEMENT = 1e-3
 """How far two ways to the same numbers may differ, relative to the largest (bfloat16: 16 times that)."""
@@ -38,7 +38,7 @@ class Scored:
 
     Attributes:
         logprobs: (B, T) float32, of the tokens under softmax(logits / temperature), in nats; 0 where
-            `mask` is False.
+            `mask` is False; 0 everywhere where they were not asked for.
         mask: (B, T) bool, True where a completion has a token.
         entropy: (B, T) float32, of the distribution that each token was drawn from, in nats, or None.
         values: (B, T) float32, of the state before each token, in the unit of the rewards, or None.
@@ -96,6 +96,11 @@ class Policy(nn.Module):
             nn.init.zeros_(self.value_head.weight)
             nn.init.zeros_(self.value_head.bias)
 
+    @property
+    def hidden_size(self) -> int:
+        """Width of the decoder's states."""
+        return int(_causal(self.model).config.get_text_config().hidden_size)
+
     def forward(
         self,
         packed: Packed,
@@ -103,6 +108,7 @@ class Policy(nn.Module):
         temperature: float = 1.0,
         entropy: bool | Literal["grad"] = False,
         values: bool = False,
+        logprobs: bool = True,
     ) -> Scored:
         """Score the completions of a batch.
 
@@ -111,6 +117,8 @@ class Policy(nn.Module):
             temperature: what the logits are divided by, > 0; that of the sampling.
             entropy: whether to give the entropies; "grad" differentiates them too.
             values: whether to give the values.
+            logprobs: whether to give log-probabilities; a critic does without, and without the head's
+                work. Entropies and answers are then left out too.
 
         Returns:
             The log-probabilities and what else was asked for.
@@ -127,7 +135,6 @@ class Policy(nn.Module):
                 "values: expected a policy with value_head=True, got one without"
             )
         states = self._states(packed)
-        logprobs, entropies = self._scores(states, packed, temperature, entropy)
         n_sequences, width = packed.mask.shape
         n_edges = 0 if packed.trie is None else len(packed.trie.edges)
         size = n_sequences * (width + n_edges)
@@ -139,9 +146,13 @@ class Policy(nn.Module):
             # A copy, because a view that leaves a sharded module would have to stay unchanged.
             return flat[: n_sequences * width].view(n_sequences, width).clone()
 
-        flat = placed(logprobs)
+        if logprobs:
+            scores, entropies = self._scores(states, packed, temperature, entropy)
+            flat = placed(scores)
+        else:
+            flat, entropies = states.new_zeros(size, dtype=torch.float32), None
         answers = None
-        if packed.trie is not None:
+        if logprobs and packed.trie is not None:
             edges = flat[n_sequences * width :].view(n_sequences, n_edges)
             answers = string_logprobs(edges, packed.trie.paths)
             if packed.has_answer is not None:
@@ -187,7 +198,7 @@ class Policy(nn.Module):
             return _predictions(logits, which, tokens, temperature, entropy)
 
         n, vocabulary = len(states), causal.config.get_text_config().vocab_size
-        step = max(1, self.chunk_bytes // (4 * COPIES * vocabulary))
+        step = max(1, self.chunk_bytes // (4 * COPIES[bool(entropy)] * vocabulary))
         if n <= step:
             return score(states, packed.which, packed.tokens)
         starts = torch.arange(0, n, step, device=packed.which.device)

@@ -8,6 +8,7 @@ that the sampler wrote down are, where they are exact.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,14 @@ from levelhead.losses import kl_estimate
 from levelhead.train.answers import AnswerBranch, AnswerTrie
 from levelhead.train.config import Recipe
 from levelhead.train.experience import Experience, group_sums
-from levelhead.train.packing import Packed, micro_batches, pack
+from levelhead.train.packing import (
+    Layout,
+    Packed,
+    cheaper_layout,
+    micro_batches,
+    pack,
+    rows_needed,
+)
 from levelhead.train.parts import Parts
 from levelhead.train.sampling import evaluating
 
@@ -63,14 +71,33 @@ class Rows:
 
     def micro_batches(self, experience: Experience, chosen: IntArray) -> list[IntArray]:
         """Some of this rank's prompts in stretches that fit into memory, whole groups each."""
+        layouts = [self._layout(experience, int(p)) for p in chosen]
+        out: list[IntArray] = []
+        for layout in ("padded", "prefix"):
+            own = chosen[[found == layout for found in layouts]]
+            tokens = np.zeros(own.size, dtype=np.int64)
+            for i, p in enumerate(own):
+                prompt, completions = self._lengths(experience, int(p))
+                tokens[i] = math.prod(
+                    rows_needed(prompt, completions, layout=layout, trie=self._parts.trie)
+                )
+            batches = micro_batches(tokens, np.zeros_like(tokens), budget_tokens=self._budget)
+            out += [own[part] for part in batches]
+        return out
+
+    def _lengths(self, experience: Experience, prompt: int) -> tuple[int, list[int]]:
+        """Tokens of a prompt and of each of its completions."""
         size = experience.group_size
-        lengths = np.array([len(c) for c in experience.completions], dtype=np.int64)
-        totals = lengths.reshape(-1, size).sum(axis=1)[chosen]
-        prompts = np.array([len(experience.prompts[p]) for p in chosen], dtype=np.int64)
-        if self._parts.layout == "padded":
-            prompts = prompts * size
-        found = micro_batches(prompts, totals, budget_tokens=self._budget)
-        return [chosen[part] for part in found]
+        completions = experience.completions[prompt * size : (prompt + 1) * size]
+        return len(experience.prompts[prompt]), [len(c) for c in completions]
+
+    def _layout(self, experience: Experience, prompt: int) -> Layout:
+        """The rows of a group: as the recipe says, or the cheaper ones."""
+        parts = self._parts
+        if parts.layout != "auto":
+            return parts.layout
+        lengths = self._lengths(experience, prompt)
+        return cheaper_layout(*lengths, hidden=parts.policy.hidden_size, trie=parts.trie)
 
     def pack(
         self, experience: Experience, prompts: IntArray, starts: IntArray | None = None
@@ -90,12 +117,13 @@ class Rows:
         branches: list[AnswerBranch | None] | None = None
         if starts is not None and trie is not None:
             branches = [AnswerBranch(trie, int(s)) if s >= 0 else None for s in starts[rows]]
+        layouts = {self._layout(experience, int(p)) for p in prompts}
         packed = pack(
             [experience.prompts[p] for p in prompts],
             [experience.completions[i] for i in rows],
             np.repeat(np.arange(prompts.size), size),
             branches=branches,
-            layout=self._parts.layout,
+            layout="padded" if "padded" in layouts else "prefix",
             device=self._parts.device,
         )
         return packed, rows
@@ -103,7 +131,8 @@ class Rows:
     def dummy(self) -> Packed:
         """One token behind one token, for a rank that must take part and has nothing left to do."""
         one, zero = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        return pack([one], [one], zero, layout=self._parts.layout, device=self._parts.device)
+        layout = "padded" if self._parts.layout == "padded" else "prefix"
+        return pack([one], [one], zero, layout=layout, device=self._parts.device)
 
 
 def prepare(

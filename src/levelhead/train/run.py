@@ -27,11 +27,11 @@ from levelhead.train._disk import OnDisk
 from levelhead.train.build import Run, build
 from levelhead.train.calibration_guard import CalibrationGuard
 from levelhead.train.checkpoint import Checkpoint, Checkpoints, History
-from levelhead.train.config import Recipe
+from levelhead.train.config import Recipe, load
 from levelhead.train.distributed import whole
 from levelhead.train.embedded import quiet
 from levelhead.train.experience import EVALUATION, drawn, text_of
-from levelhead.train.run_json import write_run
+from levelhead.train.run_json import data_hash, write_run
 from levelhead.train.trackers import Tracker, make_trackers
 
 __all__ = ["Observer", "Result", "train"]
@@ -92,8 +92,9 @@ def train(
 
     Raises:
         ConfigError: something in the recipe does not fit, `out` holds a run that is not to be resumed,
-            or one of another recipe.
-        RecordError: data cannot be read, or results not be written; the newest checkpoint stays.
+            or one of another recipe or other data, or a gradient is not finite.
+        RecordError: data cannot be read, or results not be written; the newest checkpoint stays. Or
+            there are checkpoints to resume from, and all of them are damaged.
     """
     started = time.time()
     _check_folder(recipe, out, resume)
@@ -127,6 +128,7 @@ class _Session:
         self.saved = -1
         self.metrics: dict[str, float] = {}
         self.alarm: str | None = None
+        self._digests: dict[str, str] = {}
 
     def begin(self, resume: bool, started: float) -> None:
         """Open the files, and go to where the run was."""
@@ -136,6 +138,8 @@ class _Session:
                 _clear(self.out)
         self.ranks.wait()
         found = self.checkpoints.latest() if resume else None
+        if resume and found is None:
+            self._check_beginning()
         if len(set(self.ranks.gathered(None if found is None else found.step))) > 1:
             raise RecordError(
                 "the processes see different checkpoints; the folder must be on a disk that they share",
@@ -163,6 +167,7 @@ class _Session:
         stopped: str | None = None
         if self.done == 0 and recipe.evaluation.at_start and recipe.evaluation.every:
             self.evaluate()
+            stopped = self.alarm
         while self.done < recipe.steps and stopped is None:
             began = time.perf_counter()
             values = trainer.step(self.done)
@@ -247,6 +252,7 @@ class _Session:
         parts = self.built.parts
         state = {
             "recipe": _deciding(self.recipe),
+            "data": self._data(),
             "done": self.done,
             "rollouts": self.rollouts,
             "optimizer": optimizer,
@@ -263,14 +269,37 @@ class _Session:
         self.saved = self.done
         self.ranks.wait()
 
+    def _check_beginning(self) -> None:
+        """Whether a run without a checkpoint that could be used may be begun again in its folder."""
+        folder, recipe = self.checkpoints.folder, self.out / "recipe.yaml"
+        if any(folder.glob("step-*")):
+            raise RecordError(
+                "there are checkpoints, but none of them is whole; put one back from a copy, or begin "
+                "another run with --out (nothing was changed)",
+                str(folder),
+            )
+        if recipe.exists():
+            _check_same(_deciding(load(recipe)), self.recipe, recipe)
+
+    def _data(self) -> dict[str, str]:
+        """Digests of what is asked, by what a person would call it."""
+        if not self._digests:
+            self._digests = {
+                "training prompts": data_hash(self.built.parts.data.prompts),
+                "evaluation prompts": data_hash(self.built.task.evaluation),
+            }
+        return self._digests
+
     def _restore(self, found: Checkpoint) -> None:
         tensors, state = self.checkpoints.load(found)
-        theirs, ours = state["recipe"], _deciding(self.recipe)
-        changed = sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))
+        _check_same(state["recipe"], self.recipe, found.path)
+        ours = self._data()
+        theirs = state.get("data", ours)  # earlier versions did not say
+        changed = [name for name in ours if theirs.get(name) != ours[name]]
         if changed:
             raise ConfigError(
-                f"{found.path}: the run was begun with other values of {', '.join(changed)}; resume it "
-                "with the recipe.yaml in its folder, or begin another run with --out"
+                f"{found.path}: the run was begun with other {' and '.join(changed)} than the task has "
+                "now; put its data back as they were, or begin another run with --out"
             )
         parts = self.built.parts
         self.built.weights.restore(tensors, state["optimizer"])
@@ -283,7 +312,7 @@ class _Session:
 
     def _write_model(self) -> None:
         """The weights in the form that `from_pretrained` reads; there whole or not at all."""
-        weights, _ = self.built.weights.state()
+        weights = self.built.weights.tensors()
         if self.ranks.first:
             prefix = "policy.model."
             own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
@@ -358,6 +387,16 @@ def _deciding(recipe: Recipe) -> dict[str, Any]:
     free = (*FREE, "steps") if recipe.optimizer.schedule == "constant" else FREE
     walk("", {key: value for key, value in content.items() if key not in free})
     return flat
+
+
+def _check_same(theirs: dict[str, Any], recipe: Recipe, path: Path) -> None:
+    ours = _deciding(recipe)
+    changed = sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))
+    if changed:
+        raise ConfigError(
+            f"{path}: the run was begun with other values of {', '.join(changed)}; resume it "
+            "with the recipe.yaml in its folder, or begin another run with --out"
+        )
 
 
 def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:

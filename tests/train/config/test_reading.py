@@ -74,6 +74,8 @@ def test_another_kind_of_task_drops_the_options_of_the_old_one(tmp_path: Path) -
         (None, ["=3"], "--set =3: expected KEY=VALUE"),
         (None, ["name=a: b: c"], "put text in quotes"),
         (None, ["steps.x=3"], "--set steps.x=3: steps: expected a whole number, got {'x': 3}"),
+        ("rloo", ["steps=5"], "built-in recipe rloo: optimizer.warmup_steps: expected fewer than"),
+        ("rloo", ["steps=5"], "e.g. `--set optimizer.warmup_steps=0`"),
         ("rloo", ["name.x=3"], "--set name.x=3: name is no section, got 'rloo' there"),
     ],
 )
@@ -104,6 +106,14 @@ def test_every_built_in_recipe_is_valid_and_says_what_it_is(name: str) -> None:
     assert recipe.name == name
     if not name.startswith(NEEDS_DATA):
         check_task(recipe, make_task(recipe.task))
+
+
+def test_the_default_comes_first_and_what_needs_data_last() -> None:
+    names = list(built_in())
+    assert names[:5] == ["rloo", "grpo", "grpo_no_std", "ppo", "rb_exact"]
+    assert [one.needs_data for one in built_in().values()] == [
+        name.startswith(NEEDS_DATA) for name in names
+    ]
 
 
 def test_recipes_of_the_embedded_model_differ_in_the_estimator_alone() -> None:
@@ -219,7 +229,9 @@ def _row(name: str, field: Any, value: str | None = None) -> str:
 
 def _values(field: Any) -> str:
     """The type in words, from the JSON schema of the field alone."""
-    annotation = typing.Annotated[field.annotation, *field.metadata] if field.metadata else None
+    annotation: Any = (
+        typing.Annotated[field.annotation, *field.metadata] if field.metadata else None
+    )
     return _words(TypeAdapter(annotation or field.annotation).json_schema())
 
 

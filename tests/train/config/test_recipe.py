@@ -55,6 +55,10 @@ def test_updates_are_counted_over_the_whole_run() -> None:
             "algorithm.kl.place: expected loss for the estimator rb_exact",
         ),
         (
+            ["algorithm.estimator=rb_exact", "reward.rule=own.py:score"],
+            "reward.floor: expected what malformed output earns for the estimator rb_exact",
+        ),
+        (
             ["algorithm.estimator=gae"],
             "algorithm.critic: expected a critic for the estimator gae, got none; add "
             "`critic: {kind: head}`",
@@ -100,6 +104,7 @@ def test_keys_that_do_not_go_together_are_one_sentence(changes: list[str], sente
         ["rollout.group_size=1", "algorithm.estimator=reinforce"],
         ["rollout.group_size=1", "algorithm.estimator=reinforce_pp"],
         ["algorithm.estimator=rb_exact", "rollout.group_size=2"],
+        ["algorithm.estimator=rb_exact", "reward.rule=own.py:score", "reward.floor=-1"],
         [KL, "algorithm.kl.estimator=k1", "algorithm.kl.place=reward"],
         ["algorithm.kl.estimator=k1"],  # without a coefficient nothing is penalized
         [KL, "algorithm.kl.reference=adapter_off", "model.lora={}"],

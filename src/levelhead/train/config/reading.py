@@ -18,7 +18,10 @@ from levelhead.train.config._problems import field_problems, without
 from levelhead.train.config._yaml import Document, YamlProblem, parse
 from levelhead.train.config.recipe import BrokenRulesError, Problem, Recipe
 
-__all__ = ["BuiltIn", "built_in", "load", "schema"]
+__all__ = ["DEFAULT", "BuiltIn", "built_in", "load", "schema"]
+
+DEFAULT = "rloo"
+"""The built-in recipe that is run where none is named."""
 
 Path_ = tuple[str, ...]
 
@@ -31,26 +34,31 @@ class BuiltIn:
         name: what `levelhead train NAME` takes.
         about: its first comment line.
         text: the file.
+        needs_data: whether it asks for files that do not come with the package.
     """
 
     name: str
     about: str
     text: str
+    needs_data: bool
 
 
 def built_in() -> dict[str, BuiltIn]:
     """The recipes that come with the package, by name.
 
     Returns:
-        Name -> recipe, in alphabetical order.
+        Name -> recipe: the default, the others that need no data, and those that do, each in
+        alphabetical order.
     """
     found: dict[str, BuiltIn] = {}
     for file in sorted(_folder().iterdir(), key=lambda file: file.name):
         if file.name.endswith(".yaml"):
             text = file.read_text(encoding="utf-8")
             name = file.name.removesuffix(".yaml")
-            found[name] = BuiltIn(name, text.split("\n", 1)[0].lstrip("# "), text)
-    return found
+            about = text.split("\n", 1)[0].lstrip("# ")
+            found[name] = BuiltIn(name, about, text, _needs_data(text))
+    order = sorted(found.values(), key=lambda one: (one.needs_data, one.name != DEFAULT, one.name))
+    return {one.name: one for one in order}
 
 
 def load(source: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
@@ -70,7 +78,7 @@ def load(source: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
 
     Edge cases: an empty file is the recipe of defaults; a file wins over a built-in recipe of its name.
     """
-    name, text = _text(source)
+    name, text, shipped = _text(source)
     try:
         document = parse(text)
     except YamlProblem as error:
@@ -83,7 +91,7 @@ def load(source: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
     data = cast(dict[str, Any], value)
     places, problems = _overridden(data, overrides)
     recipe, found = _checked(data)
-    sentences = [_sentence(problem, document, places) for problem in found]
+    sentences = [_sentence(problem, document, places, lined=not shipped) for problem in found]
     lines = [text for _, text in sorted(sentences, key=lambda one: one[0])]
     lines += [f"--set {text}" for text in problems]
     if lines or recipe is None:
@@ -101,14 +109,20 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
+def _needs_data(text: str) -> bool:
+    """Whether its task reads files of the user's."""
+    task = cast(dict[str, Any], parse(text).value).get("task")
+    return _mapping(task) and "path" in cast(dict[str, Any], task)
+
+
 def _folder() -> Traversable:
     return resources.files("levelhead.train") / "recipes"
 
 
-def _text(source: str | Path | None) -> tuple[str, str]:
-    """What to call a source in messages, and its text."""
+def _text(source: str | Path | None) -> tuple[str, str, bool]:
+    """What to call a source in messages, its text, and whether it comes with the package."""
     if source is None:
-        return "recipe", ""
+        return "recipe", "", False
     path = Path(source)
     plain = path.suffix == "" and len(path.parts) == 1
     if plain and not path.is_file():
@@ -116,9 +130,9 @@ def _text(source: str | Path | None) -> tuple[str, str]:
         if str(source) not in names:
             problem = str(unknown_name("recipe", str(source), names))
             raise ConfigError(f"{problem} (or give the path of a YAML file)")
-        return str(source), names[str(source)].text
+        return f"built-in recipe {source}", names[str(source)].text, True
     try:
-        return str(source), path.read_text(encoding="utf-8")
+        return str(source), path.read_text(encoding="utf-8"), False
     except OSError as error:
         hint = f"; did you mean the built-in recipe {path.stem}?" if path.stem in built_in() else ""
         raise ConfigError(f"{path}: cannot read this recipe: {error.strerror}{hint}") from error
@@ -206,7 +220,7 @@ def _touches(problem: Problem, wrong: Sequence[str]) -> bool:
 
 
 def _sentence(
-    problem: Problem, document: Document, places: Mapping[Path_, str]
+    problem: Problem, document: Document, places: Mapping[Path_, str], *, lined: bool
 ) -> tuple[float, str]:
     """A problem with the line or the change that it comes from, and where it stands among all."""
     path = tuple(problem.key.split("."))
@@ -219,7 +233,8 @@ def _sentence(
     for end in range(len(path), 0, -1):
         if path[:end] in document.lines:
             line = document.lines[path[:end]]
-            return line, f"line {line}: {problem}"
+            # Nobody sees the lines of a file inside of the package.
+            return line, f"line {line}: {problem}" if lined else str(problem)
     return 0.0, str(problem)
 
 

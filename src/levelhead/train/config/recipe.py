@@ -178,6 +178,14 @@ def _rao_blackwell(recipe: Recipe) -> Iterator[Problem]:
             "sampled, got reward",
             ("algorithm.estimator", "algorithm.kl.coef"),
         )
+    rule = recipe.reward.rule
+    if rule is not None and ":" in rule and recipe.reward.floor is None:
+        yield Problem(
+            "reward.floor",
+            "expected what malformed output earns for the estimator rb_exact, which sums over what was "
+            "not sampled and cannot ask a function of your own about it, got null; set a number",
+            ("reward.rule", "algorithm.estimator"),
+        )
 
 
 def _critic(recipe: Recipe) -> Iterator[Problem]:
@@ -221,7 +229,8 @@ def _warm_up(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(
             "optimizer.warmup_steps",
             f"expected fewer than the {recipe.updates} optimizer updates of the run (steps x "
-            f"updates_per_rollout x epochs), got {recipe.optimizer.warmup_steps}",
+            f"updates_per_rollout x epochs), got {recipe.optimizer.warmup_steps}; fit it to the run, "
+            "e.g. `--set optimizer.warmup_steps=0`",
             ("steps", "algorithm.updates_per_rollout", "algorithm.epochs"),
         )
 

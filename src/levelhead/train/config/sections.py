@@ -155,7 +155,8 @@ class Rollout(Section):
     backend: Literal["native", "transformers", "vllm"] = "native"
     """Who generates; vllm needs the package and a GPU."""
     max_rows: Whole = 512
-    """Completions that are generated at once; only memory and time depend on it."""
+    """Completions that are generated at once, each with its keys and values in memory: 2 * layers *
+    kv_heads * head_dim * bytes for every token."""
     long_prompts: Literal["error", "drop"] = "error"
     """What to do with a prompt that is longer than the limit; dropped ones are counted."""
 
@@ -331,4 +332,5 @@ class Compute(Section):
     sharding: Literal["none", "ddp", "fsdp"] = "none"
     """Several processes (torchrun): copies of the model, or shards of it."""
     layout: Literal["auto", "prefix", "padded"] = "auto"
-    """prefix: a group's prompt runs once; padded: a row for each completion; auto: prefix if possible."""
+    """prefix: a group's prompt runs once; padded: a row for each completion; auto: for each group the
+    cheaper one that the model can do (padded for short prompts with long completions)."""
