@@ -35,8 +35,8 @@ MUTANTS = [
     ),
     Mutant(
         target="levelhead.tasks.survey",
-        old="for i in shuffled(range(ROWS), options.seed):",
-        new="for i in range(ROWS):",
+        old="order = shuffled(rows, options.seed, key=lambda row: row[0])",
+        new="order = rows",
         why="the file is sorted by outcome: any beginning of a part is all of one",
         tests=SURVEY,
     ),

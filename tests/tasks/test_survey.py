@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from levelhead.errors import RecordError
+from levelhead.errors import InvalidInputError, RecordError
 from levelhead.metrics import auroc
 from levelhead.tasks import Prompt, SurveyOptions, Task, make_task, survey
 from levelhead.tasks.survey import FEATURES, WORDS, describe
@@ -141,3 +141,19 @@ def test_the_outcome_is_not_told(task: Task) -> None:
         seen.setdefault(prompt.messages[0]["content"], set()).add(prompt.outcome)
     assert sum(len(outcomes) == 2 for outcomes in seen.values()) > 100
     assert isinstance(task.train[0], Prompt)
+
+
+def test_a_balanced_survey_has_as_many_of_either(task: Task) -> None:
+    balanced = make_task(SurveyOptions(balanced=True, evaluation=1200))
+    assert (len(balanced.train), len(balanced.evaluation)) == (4106 - 1200, 1200)
+    both = (*balanced.train, *balanced.evaluation)
+    assert sum(p.outcome or 0 for p in both) == 2053
+    assert sum(p.outcome or 0 for p in balanced.evaluation) == 600
+    assert {p.prompt_id for p in both if p.outcome} == {
+        p.prompt_id for p in (*task.train, *task.evaluation) if p.outcome
+    }
+
+
+def test_more_rows_than_there_are_cannot_be_held_out() -> None:
+    with pytest.raises(InvalidInputError, match="fewer than the 4106 rows that there are"):
+        make_task(SurveyOptions(balanced=True, evaluation=5000))
