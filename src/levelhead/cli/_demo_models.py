@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,21 +53,11 @@ def train_arms(out: Path, seed: int, changes: Sequence[str], bar: Bar) -> dict[s
                 pool.submit(_train, name, str(folder), seed, tuple(changes), shares)
                 for name, folder in folders.items()
             ]
-            while not all(job.done() for job in jobs):
-                _, rest = _wait(jobs)
+            while wait(jobs, timeout=0.5).not_done:
                 bar.set(sum(shares.values()) / len(ARMS))
-                if not rest:
-                    break
             for job in jobs:
                 job.result()
     return folders
-
-
-def _wait(jobs: list[Any]) -> tuple[set[Any], set[Any]]:
-    from concurrent.futures import wait
-
-    done, rest = wait(jobs, timeout=0.5)
-    return set(done), set(rest)
 
 
 def _make_model(seed: int, changes: Sequence[str]) -> None:
