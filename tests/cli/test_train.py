@@ -136,7 +136,7 @@ steps: 2
 task: {kind: oracle, factors: 1, train: 8, evaluation: 40}
 model:
   from_scratch:
-    {layers: 1, hidden: 8, heads: 2, kv_heads: 1, intermediate: 8, vocabulary: 300, warmup_steps: 1}
+    {layers: 1, hidden: 8, heads: 2, kv_heads: 1, intermediate: 8, vocabulary: 400, warmup_steps: 1}
 rollout: {prompts: 2, group_size: 2, max_new_tokens: 3}
 evaluation: {at_start: false}
 guard: {action: "off"}

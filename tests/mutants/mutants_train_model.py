@@ -25,10 +25,33 @@ MUTANTS = [
     ),
     Mutant(
         target=EMBEDDED,
-        old="vocab_size=vocabulary - len(marks),",
+        old="vocab_size=vocabulary - len(whole),",
         new="vocab_size=vocabulary,",
         why="the tags come on top of the size that was asked for",
         tests=["tests/train/test_embedded.py::test_tokenizer_respects_its_size"],
+    ),
+    Mutant(
+        target=EMBEDDED,
+        old="AddedToken(n, special=False, normalized=False, single_word=True)",
+        new="AddedToken(n, special=False, normalized=False)",
+        why="the numbers are cut out of years and of names",
+        tests=[
+            "tests/train/test_embedded.py::test_numbers_that_are_answers_are_one_token_where_they_stand_alone"
+        ],
+    ),
+    Mutant(
+        target=WARMUP,
+        old="-((places - center) ** 2) / (2.0 * width**2)",
+        new="-((places - center) ** 2) / (2.0 * width)",
+        why="a width is taken for a variance, and the two directions no longer reach the bells",
+        tests=["tests/train/test_warmup.py::test_bells_by_hand"],
+    ),
+    Mutant(
+        target=WARMUP,
+        old="deciding = packed.which[torch.from_numpy(np.flatnonzero(at == self.opened))]",
+        new="deciding = packed.which[torch.from_numpy(np.flatnonzero(at == 0))]",
+        why="the numbers are asked for before the tag, where none may be said",
+        tests=["tests/train/test_warmup.py::test_updates_teach_the_order_of_the_numbers"],
     ),
     Mutant(
         target=WARMUP,

@@ -40,8 +40,8 @@ def test_what_it_shows(tiny_model: Path) -> None:
         f"(rollout.max_rows) x {longest + 16} tokens x 256 bytes"
     )
     assert lines["as the model sees it"].startswith("'<|im_start|>user")
-    assert lines["answer tokens"] == "'<answer>' '5' '0' '</answer>'"
-    assert lines["exact answers"] == "99 answers from 10 positions of the model"
+    assert lines["answer tokens"] == "'<answer>' '50' '</answer>'"
+    assert lines["exact answers"] == "99 answers from 1 position of the model"
     assert lines["<answer>1</answer>"] == f"{math.log(0.99):.4g} when the outcome is 0"
     assert lines["reward"] == f"log; malformed output {math.log(0.01):.4g}"
     assert lines["I would rather not say."].startswith(f"{math.log(0.01):.4g} when")
@@ -49,6 +49,15 @@ def test_what_it_shows(tiny_model: Path) -> None:
         "4 prompts x 3 = 12 completions of at most 16 tokens, 2 updates"
     )
     assert lines["the run"] == "6 steps, 12 updates, 72 completions, 2.0 passes over the prompts"
+
+
+def test_what_the_estimator_makes_of_some_rewards(tiny_model: Path) -> None:
+    lines = told(dry_run(recipe(tiny_model, "algorithm.estimator=rloo")))
+    # (-0.1 - 0.1 - 0.7 - 2.3) = -3.2; r - mean of the other three
+    expected = [r - (-3.2 - r) / 3 for r in (-0.1, -0.1, -0.7, -2.3)]
+    assert lines["rewards -0.1 -0.1 -0.7 -2.3"] == "advantages " + " ".join(
+        f"{a:.4g}" for a in expected
+    )
 
 
 def test_keys_and_values_of_a_large_model() -> None:
@@ -101,6 +110,10 @@ def test_the_embedded_model_is_not_made(tmp_path: Path, monkeypatch: pytest.Monk
             "reward .*own.py:raises: the function raised KeyError: 'x'",
         ),
         (("algorithm.estimator=no.such.module:f",), "no.such.module:f: "),
+        (
+            ("algorithm.estimator={own}:estimates",),
+            "estimator .*own.py:estimates: expected one advantage for each of 8 rewards, .* got shape",
+        ),
         (("task.kind=probability", "task.path=/no/such.csv"), "/no/such.csv: "),
     ],
 )
@@ -108,7 +121,10 @@ def test_what_would_stop_it(
     overrides: Sequence[str], problem: str, tiny_model: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "own.py"
-    own.write_text("def raises(prompts, texts, elicited): return {}['x']\n")
+    own.write_text(
+        "def raises(prompts, texts, elicited): return {}['x']\n"
+        "def estimates(rewards, groups): return rewards[1:]\n"
+    )
     settings = [text.format(own=own) for text in overrides]
     if settings[0].startswith("task.kind"):
         chosen = load(None, [*settings, "task.prompt='{x}'", "task.outcome=y"])

@@ -94,20 +94,40 @@ def test_tokenizer_keeps_every_answer_apart_from_the_tags() -> None:
     assert len(trie.nodes) == 10  # the root and nine first digits
 
 
+def test_numbers_that_are_answers_are_one_token_where_they_stand_alone() -> None:
+    numbers = [str(k) for k in range(1, 100)]
+    tokenizer = embedded.make_tokenizer(TEXTS, TAGS, 400, numbers=numbers)
+    assert pieces(tokenizer, "<answer>75</answer>") == ["<answer>", "75", "</answer>"]
+    assert pieces(tokenizer, " 1975") == [" ", "1", "9", "7", "5"]  # a year is no answer
+    assert len(pieces(tokenizer, "ND75")) > len(pieces(tokenizer, "75"))
+    assert AnswerTrie.build(tokenizer, numbers, *TAGS).nodes == ((),)
+    for text in [*TEXTS, "75%, 1-99 or 7.5", "a75 75a"]:
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_answers_that_are_no_numbers_leave_digits_alone(oracle: Task) -> None:
+    assert pieces(embedded.tokenizer_of(oracle, 400), "75") == ["75"]
+    sums = make_task({"kind": "arithmetic", "train": 20, "evaluation": 4})
+    assert pieces(embedded.tokenizer_of(sums, 400), "75") == ["7", "5"]
+
+
 def test_tokenizer_is_the_same_each_time() -> None:
     again = embedded.make_tokenizer(TEXTS, TAGS, 400)
     assert again.backend_tokenizer.to_str() == TOKENIZER.backend_tokenizer.to_str()
 
 
 def test_tokenizer_respects_its_size() -> None:
-    words = [f"word{'abcdefghij'[k % 10]}{'klmnopqrst'[k // 10]} " * 3 for k in range(100)]
-    assert len(embedded.make_tokenizer(words, TAGS, 330)) == 330
+    letters = "abcdefghij"
+    words = [f"word{a}{b}{c} " * 3 for a in letters for b in letters for c in letters]
+    assert len(embedded.make_tokenizer(words, TAGS, 450)) == 450
+    numbers = [str(k) for k in range(10, 100)]
+    assert len(embedded.make_tokenizer(words, TAGS, 450, numbers=numbers)) == 450
 
 
 def test_tokenizer_bad_input() -> None:
     with pytest.raises(InvalidInputError, match=r"^texts: expected at least one .* got none$"):
         embedded.make_tokenizer([], TAGS, 400)
-    with pytest.raises(InvalidInputError, match=r"^vocabulary: expected at least 300 .* got 200$"):
+    with pytest.raises(InvalidInputError, match=r"^vocabulary: expected at least 400 .* got 200$"):
         embedded.make_tokenizer(TEXTS, TAGS, 200)
 
 
@@ -243,7 +263,7 @@ def test_cache_folder_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> N
         ({"hidden": 30, "heads": 4}, "hidden: expected an even multiple of heads, got 30 and 4"),
         ({"heads": 2, "kv_heads": 3}, "kv_heads: expected a divisor of heads, got 3 and 2"),
         ({"layers": 0}, "layers: expected at least 1, got 0"),
-        ({"vocabulary": 10}, "vocabulary: expected at least 300 tokens"),
+        ({"vocabulary": 10}, "vocabulary: expected at least 400 tokens"),
     ],
 )
 def test_sizes_that_do_not_fit(oracle: Task, sizes: dict[str, int], said: str) -> None:

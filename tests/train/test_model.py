@@ -61,13 +61,13 @@ def test_embedded_takes_the_sizes(
     monkeypatch.setattr(embedded, "EXTRA_ROUNDS", 0)
     monkeypatch.setattr(embedded, "WELL_FORMED", 0.0)
     sizes = FromScratch(
-        layers=1, hidden=16, heads=2, kv_heads=1, intermediate=24, vocabulary=330, warmup_steps=1
+        layers=1, hidden=16, heads=2, kv_heads=1, intermediate=24, vocabulary=400, warmup_steps=1
     )
     found = load(Model(from_scratch=sizes, device="cpu"), task=task)
     config = found.model.config
     got = (config.num_hidden_layers, config.hidden_size, config.intermediate_size)
     assert got == (1, 16, 24)
-    assert len(found.tokenizer) <= 330
+    assert len(found.tokenizer) <= 400
     assert found.name == "embedded"
     assert Path(found.folder).parent == tmp_path / "levelhead"
 

@@ -41,10 +41,10 @@ def raw_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("raw")
     task = make_task(OracleOptions(train=8, evaluation=0))
     texts = [message["content"] for prompt in task.train for message in prompt.messages]
-    tokenizer = embedded.make_tokenizer(texts, (task.opening, task.closing), 320)
+    tokenizer = embedded.make_tokenizer(texts, (task.opening, task.closing), 400)
     torch.manual_seed(0)
     config = Qwen3Config(
-        vocab_size=320,
+        vocab_size=len(tokenizer),
         hidden_size=16,
         intermediate_size=16,
         num_hidden_layers=2,

@@ -293,6 +293,19 @@ def test_two_runs_are_not_mixed(
     assert {p: p.read_bytes() for p in whole_run.rglob("*") if p.is_file()} == before
 
 
+def test_a_run_that_failed_before_its_first_step_is_in_nobodys_way(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text("def broken(prompts, texts, elicited):\n    return 1 / 0\n")
+    broken = f"reward.rule={tmp_path}/own.py:broken"
+    with pytest.raises(ConfigError, match="ZeroDivisionError"):
+        train(small(tiny_model, broken), tmp_path / "run")
+    assert (tmp_path / "run" / "run.json").exists()
+    assert train(small(tiny_model), tmp_path / "run").steps == STEPS
+    records = History(tmp_path / "run" / "metrics.jsonl").read()
+    assert sum(record["kind"] == "step" for record in records) == STEPS
+
+
 def content(out: Path) -> dict[Path, bytes]:
     return {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
 

@@ -12,7 +12,15 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from levelhead.errors import ConfigError
 from levelhead.tasks import Prompt, Task, make_task
 from levelhead.train import embedded
-from levelhead.train._warmup import Phrases, WarmUp, _continuations, marks, well_formed
+from levelhead.train._warmup import (
+    Phrases,
+    WarmUp,
+    _continuations,
+    bells,
+    marks,
+    number_line,
+    well_formed,
+)
 
 USER = ({"role": "user", "content": "Which is it?"},)
 
@@ -74,7 +82,7 @@ def small(tokenizer: object) -> Qwen3ForCausalLM:
 
 def test_targets_are_all_that_an_answer_may_go_on_with() -> None:
     task = make_task({"kind": "oracle", "train": 4, "evaluation": 2})
-    tokenizer = embedded.make_tokenizer(["Will it rain?"], ("<answer>", "</answer>"), 300)
+    tokenizer = embedded.make_tokenizer(["Will it rain?"], ("<answer>", "</answer>"), 400)
     model = small(tokenizer)
     prompts = [tokenizer("Will it rain?")["input_ids"]] * 3 + [tokenizer("Will?")["input_ids"]]
     warm = WarmUp(model, tokenizer, prompts, Phrases.of(task), np.random.default_rng(0))
@@ -100,9 +108,60 @@ def test_updates_teach_format_and_reading() -> None:
     assert well_formed(model, tokenizer, prompts, task, 6) < 0.1
     warm = WarmUp(model, tokenizer, prompts, Phrases.of(task), np.random.default_rng(0))
     reader = warm.reader.weight.detach().clone()
-    warm.update(1e-2, 0.0)
+    warm.update(1e-2, 0.0, 0.0)
     assert torch.equal(warm.reader.weight, reader)  # the reader is left out
     for _ in range(40):
-        warm.update(1e-2, 1.0)
+        warm.update(1e-2, 1.0, 0.0)
     assert not torch.equal(warm.reader.weight, reader)
     assert well_formed(model, tokenizer, prompts, task, 6) > 0.5
+
+
+PERCENTS = tuple(str(k) for k in range(1, 100))
+
+
+def percents(*answers: str) -> Phrases:
+    return Phrases(answers or PERCENTS, "<answer>", "</answer>", confidences=False)
+
+
+def test_bells_by_hand() -> None:
+    # Two places at a distance of 1 and 3 from the center, one width of 2: log odds (9 - 1) / (2 * 4)
+    found = bells(torch.tensor([0.0, 4.0]), np.array([1.0]), np.array([2.0]))
+    assert found.exp().sum().item() == pytest.approx(1.0)
+    assert (found[0, 0] - found[0, 1]).item() == pytest.approx(1.0)
+
+
+def test_number_line_by_hand() -> None:
+    tokenizer = embedded.make_tokenizer(["Will it rain?"], (), 400, numbers=["10", "20", "40"])
+    found = number_line(tokenizer, percents("10", "40", "20"))
+    assert found is not None
+    ids, places = found
+    assert tokenizer.convert_ids_to_tokens(ids.tolist()) == ["10", "40", "20"]
+    assert places.tolist() == pytest.approx([-1.0, 1.0, -1.0 / 3.0])
+
+
+@pytest.mark.parametrize("answers", [("yes", "no"), ("10", "30"), ("10",)])
+def test_no_number_line(answers: tuple[str, ...]) -> None:
+    tokenizer = embedded.make_tokenizer(["Will it rain?"], (), 400, numbers=["10", "20"])
+    assert number_line(tokenizer, percents(*answers)) is None
+
+
+def test_updates_teach_the_order_of_the_numbers() -> None:
+    task = make_task({"kind": "oracle", "train": 8, "evaluation": 2})
+    tokenizer = embedded.tokenizer_of(task, 400)
+    prompts = tokenizer([p.messages[0]["content"] for p in task.train])["input_ids"]
+    model = small(tokenizer)
+    warm = WarmUp(model, tokenizer, prompts, Phrases.of(task), np.random.default_rng(0))
+    ids = [tokenizer(answer)["input_ids"][0] for answer in PERCENTS]
+    table = model.get_input_embeddings().weight
+    assert torch.equal(table[ids], table[ids[0]].expand(99, -1))  # before it, all are the same
+    for _ in range(60):
+        warm.update(1e-2, 0.0, 3.0)
+    asked = [*prompts[0], *tokenizer("<answer>")["input_ids"]]
+    for center in (-0.5, 0.5):  # 25.5 and 74.5
+        with torch.no_grad():
+            state = model.model(torch.tensor([asked])).last_hidden_state[0, -1]
+            pushed = state + warm.pointer(torch.tensor([center, 1.0]) / 0.3**2)
+            stated = torch.softmax(model.lm_head(pushed)[ids], dim=0).numpy()
+        mean = stated @ np.arange(1, 100)
+        assert mean == pytest.approx(50 + 49 * center, abs=6)
+        assert (stated @ (np.arange(1, 100) - mean) ** 2) ** 0.5 == pytest.approx(14.7, abs=5)

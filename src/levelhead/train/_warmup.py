@@ -1,7 +1,7 @@
-"""The supervised warm-up of a new model: to answer in the format, and to read.
+"""The supervised warm-up of a new model: to answer in the format, to read, and to know the numbers.
 
-Everything here is practice without a truth: answers are drawn at random, and what is asked about a
-prompt stands in the prompt.
+Everything here is practice without a truth: answers are drawn at random, what is asked about a
+prompt stands in the prompt, and that 33 lies next to 34 says nothing about any prompt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from levelhead.errors import ConfigError
 from levelhead.tasks import Task
 from levelhead.train.packing import pack
 
-__all__ = ["CONFIDENCE", "Phrases", "WarmUp", "marks", "well_formed"]
+__all__ = ["CONFIDENCE", "Phrases", "WarmUp", "bells", "marks", "number_line", "well_formed"]
 
 CONFIDENCE = ("<confidence>", "</confidence>")
 BATCH, REPLIES = 32, 2
@@ -35,6 +35,8 @@ LISTED = 512
 LONGEST = 64
 """Tokens of a practiced answer at most; targets of a task can be long."""
 CHECKED = 256
+NEAR, FAR = 0.1, 1.0
+"""Standard deviations of the bells that are practiced, where the numbers reach from -1 to 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,23 +150,37 @@ class WarmUp:
         self.reader = nn.Linear(model.config.hidden_size, self.marks.shape[1])
         with torch.no_grad():
             self.reader.bias.copy_(torch.from_numpy(np.log(rate / (1.0 - rate))))
-        self.parameters = [*model.parameters(), *self.reader.parameters()]
+        self.line = number_line(tokenizer, phrases)
+        self.pointer = nn.Linear(2, model.config.hidden_size, bias=False)
+        if self.line is not None:
+            ids, _ = self.line
+            with torch.no_grad():  # what tells two numbers apart is then their order alone
+                table = model.get_input_embeddings().weight
+                table[ids] = table[ids[0]].clone()
+        self.opened = len(tokenizer(phrases.opening, add_special_tokens=False)["input_ids"])
+        self.parameters = [
+            *model.parameters(),
+            *self.reader.parameters(),
+            *self.pointer.parameters(),
+        ]
         self.optimizer = torch.optim.Adam(self.parameters, betas=BETAS)
         self.next: dict[tuple[int, ...], FloatArray] = {}
         if len(phrases.answers) <= LISTED and not phrases.confidences:
             spelled = [self._spell(text) for text in phrases.texts(LISTED)]
             self.next = _continuations(spelled, model.config.vocab_size)
 
-    def update(self, rate: float, reading: float) -> None:
+    def update(self, rate: float, reading: float, numbers: float) -> None:
         """One update on a batch of prompts.
 
         The format's loss is the cross-entropy with the evenly spread answers, summed over a reply. The
         reader's is the share of the marks' entropy that the states where the reply is decided leave
-        open.
+        open. The numbers' is the divergence in nats from a bell over them, where the state has been
+        pushed towards its center.
 
         Args:
             rate: learning rate of Adam.
             reading: weight of the reader's loss, >= 0; 0 leaves it out.
+            numbers: weight of the numbers' loss, >= 0; 0 leaves it out.
         """
         chosen = self.rng.integers(len(self.prompts), size=BATCH)
         drawn = BATCH * REPLIES
@@ -195,12 +211,26 @@ class WarmUp:
                 self.reader(states), marked, reduction="sum"
             )
             loss = loss + reading * unknown / (self.scale * len(states))
+        if numbers and self.line is not None:
+            deciding = packed.which[torch.from_numpy(np.flatnonzero(at == self.opened))]
+            loss = loss + numbers * self._off_the_line(states[deciding], *self.line)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.parameters, MAX_NORM)
         self.optimizer.step()
+
+    def _off_the_line(self, states: Tensor, ids: Tensor, places: Tensor) -> Tensor:
+        """Mean divergence of the pushed states' answers from bells that are drawn at random."""
+        centers = self.rng.uniform(-1.0, 1.0, size=len(states))
+        widths = np.exp(self.rng.uniform(np.log(NEAR), np.log(FAR), size=len(states)))
+        precisions = torch.from_numpy(np.stack([centers, np.ones_like(centers)], axis=1))
+        precisions = precisions / torch.from_numpy(widths[:, None]) ** 2
+        pushed = states + self.pointer(precisions.float())
+        stated = functional.log_softmax(self.model.lm_head(pushed), dim=-1)[:, ids]
+        wanted = bells(places.double(), centers, widths).float()
+        return functional.kl_div(stated, wanted, reduction="batchmean", log_target=True)
 
     def _spell(self, text: str) -> list[int]:
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -213,6 +243,45 @@ class WarmUp:
             return torch.from_numpy(np.stack(rows).astype(np.float32))
         tokens = torch.tensor([said[t] for said, t in places])
         return functional.one_hot(tokens, self.model.config.vocab_size).float()
+
+
+def number_line(tokenizer: Any, phrases: Phrases) -> tuple[Tensor, Tensor] | None:
+    """The tokens of answers that are numbers, and where each lies between the smallest and the largest.
+
+    Args:
+        tokenizer: a tokenizer.
+        phrases: what is practiced.
+
+    Returns:
+        (K,) token ids and (K,) places from -1 to 1; None where some answer is no whole number, is more
+        than one token, or is the only one.
+    """
+    if len(phrases.answers) < 2 or not all(a.isdecimal() for a in phrases.answers):
+        return None
+    spelled = tokenizer(list(phrases.answers), add_special_tokens=False)["input_ids"]
+    if any(len(ids) != 1 for ids in spelled):
+        return None
+    values = torch.tensor([float(answer) for answer in phrases.answers])
+    low, high = values.min(), values.max()
+    return torch.tensor([ids[0] for ids in spelled]), 2.0 * (values - low) / (high - low) - 1.0
+
+
+def bells(places: Tensor, centers: FloatArray, widths: FloatArray) -> Tensor:
+    """Log-probabilities of normal densities that are cut off at the places.
+
+    They are an exponential family: `log p(x) = x c/w^2 - x^2/2 1/w^2 - log Z`, linear in (c/w^2, 1/w^2),
+    so that two directions of the hidden state reach all of them.
+
+    Args:
+        places: (K,) of the answers.
+        centers: (N,) in the same unit.
+        widths: (N,) > 0.
+
+    Returns:
+        (N, K) nats; each row's probabilities add up to 1.
+    """
+    center, width = torch.from_numpy(centers)[:, None], torch.from_numpy(widths)[:, None]
+    return functional.log_softmax(-((places - center) ** 2) / (2.0 * width**2), dim=-1)
 
 
 def marks(prompts: Sequence[Sequence[int]]) -> np.ndarray[Any, np.dtype[np.float32]]:

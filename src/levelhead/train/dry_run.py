@@ -22,13 +22,15 @@ from levelhead.tasks import Prompt, Task, make_task
 from levelhead.train.answers import AnswerTrie
 from levelhead.train.build import make_rewarder
 from levelhead.train.config import FromScratch, Model, Recipe, check_task
-from levelhead.train.embedded import make_tokenizer
-from levelhead.train.experience import Estimate, check_tags
+from levelhead.train.embedded import tokenizer_of
+from levelhead.train.experience import NOT_OURS, Estimate, check_tags
 from levelhead.train.model import EMBEDDED, read_template, render
 
 __all__ = ["DryRun", "dry_run"]
 
 MALFORMED = "I would rather not say."
+TRIED = np.array([-0.1, -0.1, -0.7, -2.3, -0.3, -0.3, -1.2, -1.2])
+"""Rewards of two groups, for the estimator to show what it makes of the first."""
 CHECKED_PROMPTS = 2000
 """Prompts whose tokens are counted; more would only refine the longest one."""
 
@@ -200,10 +202,8 @@ def _here(options: Model, task: Task) -> tuple[Any, Any, str]:
     """Tokenizer and configuration, where they can be had without a download; the model in words."""
     if options.path == EMBEDDED:
         sizes = options.from_scratch or FromScratch()
-        texts = [message["content"] for prompt in task.train for message in prompt.messages]
-        made = make_tokenizer(texts, (task.opening, task.closing), sizes.vocabulary)
         return (
-            made,
+            tokenizer_of(task, sizes.vocabulary),
             None,
             (
                 f"embedded: {plural(sizes.layers, 'layer')} x {sizes.hidden}, made for this task and "
@@ -267,8 +267,13 @@ def _samples(task: Task) -> list[tuple[str, Prompt]]:
 
 def _of_estimator(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
     name = recipe.algorithm.estimator
-    Estimate(recipe.algorithm)
-    return [("estimator", name)]
+    estimate, lines = Estimate(recipe.algorithm), [("estimator", name)]
+    if name not in NOT_OURS:
+        found = estimate.of(TRIED, np.repeat([0, 1], TRIED.size // 2))
+        half = slice(TRIED.size // 2)
+        rewards, advantages = (" ".join(map(_number, row[half])) for row in (TRIED, found))
+        lines.append((f"  rewards {rewards}", f"advantages {advantages}"))
+    return lines
 
 
 def _of_size(recipe: Recipe, task: Task) -> list[tuple[str, str]]:

@@ -2,12 +2,17 @@
 
 Nothing is downloaded. The tokenizer is made from the task's own texts: frequent words are one token
 each, other words fall into pieces, down to single bytes, so that no text is unknown or loses its
-spelling; digits stand alone. The warm-up then teaches two things. *Format*: after any prompt the
+spelling; digits stand alone, but a number that may be the answer is one token.
+
+The warm-up then teaches three things that any pretrained model knows. *Format*: after any prompt the
 model answers in the tags, and its answers are spread evenly over all that are allowed and tell
 nothing about the prompt. *Reading*: where it answers, the model knows which words stood in the
-prompt, as any pretrained model does; a linear layer that is thrown away afterwards asks for them.
-Without it a small network states the base rate long before it has learned to read, and a policy
-that is sure of one answer hardly learns any more. No outcome and no right answer is ever shown.
+prompt; a linear layer that is thrown away afterwards asks for them. Without it a small network
+states the base rate long before it has learned to read, and a policy that is sure of one answer
+hardly learns any more. *Numbers*: 33 lies between 32 and 34; two directions of the hidden state,
+which are not shown to it either, move its answers up, down and closer together. Without it every
+number has to be tried on its own, and a few that were lucky early on are all that is ever said. No
+outcome and no right answer is shown.
 """
 
 from __future__ import annotations
@@ -36,7 +41,15 @@ from levelhead.errors import ConfigError, DataWarning, InvalidInputError, Record
 from levelhead.tasks import Task
 from levelhead.train._warmup import CONFIDENCE, Phrases, WarmUp, well_formed
 
-__all__ = ["CHAT_TEMPLATE", "build", "cache_folder", "make_tokenizer", "one_thread", "quiet"]
+__all__ = [
+    "CHAT_TEMPLATE",
+    "build",
+    "cache_folder",
+    "make_tokenizer",
+    "one_thread",
+    "quiet",
+    "tokenizer_of",
+]
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -54,15 +67,19 @@ PIECES = (
     r"| ?[^\s\p{L}\p{N}]+"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-SMALLEST_VOCABULARY = 300
-"""The 256 bytes, the special tokens, the tags, and a little."""
+SMALLEST_VOCABULARY = 400
+"""The 256 bytes, the special tokens, the tags, the numbers from 0 to 100, and a little."""
+WHOLE_NUMBERS = 101
+"""Answers at most that become tokens of their own."""
 
-VERSION = 3
+VERSION = 4
 """To be raised by whoever changes what is built, so that no stale model comes out of the cache."""
 RATE, RAMP = 0.2, 10
 """Learning rate times width, and updates until it is reached; it then falls to 0."""
 READING = 5.0
 """Weight of the reading loss; a model that may stop reading at the end learns less from rewards."""
+NUMBERS = 3.0
+"""Weight of the numbers' loss."""
 WELL_FORMED = 0.99
 EXTRA_ROUNDS, EXTRA_UPDATES = 4, 30
 STALE_SECONDS = 86_400.0
@@ -95,7 +112,7 @@ def build(
         heads: attention heads.
         kv_heads: key and value heads; they divide `heads`.
         intermediate: width inside of the MLP.
-        vocabulary: tokens at most, at least 300.
+        vocabulary: tokens at most, at least 400.
         warmup_steps: supervised updates, at least 1; up to 120 more follow where fewer than 99% of the
             sampled answers are well formed.
         seed: of the weights and of the warm-up.
@@ -144,24 +161,50 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "levelhead"
 
 
+def tokenizer_of(task: Task, vocabulary: int) -> PreTrainedTokenizerFast:
+    """The tokenizer of the small model for a task.
+
+    Args:
+        task: its training prompts and the phrases that are practiced are what it has to read most.
+        vocabulary: tokens at most, at least 400.
+
+    Returns:
+        A tokenizer in which tags, and answers that are up to 101 whole numbers, are one token each.
+
+    Raises:
+        ConfigError: a task whose answers cannot be practiced.
+        InvalidInputError: a vocabulary of less than 400.
+    """
+    texts = [m["content"] for prompt in task.train for m in prompt.messages]
+    numbers = len(task.answers) <= WHOLE_NUMBERS and all(a.isdecimal() for a in task.answers)
+    return make_tokenizer(
+        [*texts, *Phrases.of(task).texts(len(texts))],
+        [task.opening, task.closing, *CONFIDENCE],
+        vocabulary,
+        numbers=task.answers if numbers else (),
+    )
+
+
 def make_tokenizer(
-    texts: Sequence[str], tags: Sequence[str], vocabulary: int
+    texts: Sequence[str], tags: Sequence[str], vocabulary: int, *, numbers: Sequence[str] = ()
 ) -> PreTrainedTokenizerFast:
     """A tokenizer made from texts: their frequent words whole, anything else in pieces.
 
     Byte-level byte-pair encoding within words. Digits that stand outside of words are tokens of their
-    own; so is each tag, which is ordinary text that no decoding drops.
+    own, except in the numbers that are named; so is each tag, which is ordinary text that no decoding
+    drops.
 
     Args:
         texts: what it will have to read most.
         tags: e.g. `<answer>`; each becomes one token and never merges with what stands beside it.
-        vocabulary: tokens at most, at least 300.
+        numbers: e.g. `75`; each becomes one token where neither a letter nor a digit stands beside it.
+        vocabulary: tokens at most, at least 400.
 
     Returns:
         A tokenizer with a ChatML template; `<|im_end|>` ends a turn.
 
     Raises:
-        InvalidInputError: no texts, or a vocabulary of less than 300.
+        InvalidInputError: no texts, or a vocabulary of less than 400.
 
     Properties: decoding returns every text exactly.
     Reference: Sennrich et al. 2016 (arXiv:1508.07909), byte-pair encoding.
@@ -181,16 +224,19 @@ def make_tokenizer(
         ]
     )
     inner.decoder = decoders.ByteLevel()
-    marks = [tag for tag in dict.fromkeys(tags) if tag]
+    whole = [
+        *(AddedToken(tag, special=False, normalized=False) for tag in dict.fromkeys(tags) if tag),
+        *(AddedToken(n, special=False, normalized=False, single_word=True) for n in numbers),
+    ]
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - len(marks),
+        vocab_size=vocabulary - len(whole),
         min_frequency=2,
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         special_tokens=list(SPECIAL),
     )
     inner.train_from_iterator(texts, trainer)
-    inner.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in marks])
+    inner.add_tokens(whole)
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
         pad_token=PAD,
@@ -309,17 +355,11 @@ def _make(
     progress: Progress | None,
 ) -> None:
     began = time.process_time()
-    phrases = Phrases.of(task)
-    texts = [m["content"] for prompt in task.train for m in prompt.messages]
-    tokenizer = make_tokenizer(
-        [*texts, *phrases.texts(len(texts))],
-        [task.opening, task.closing, *CONFIDENCE],
-        sizes["vocabulary"],
-    )
+    tokenizer = tokenizer_of(task, sizes["vocabulary"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: Any = _network(tokenizer, sizes)
-        formed = _warm_up(model, tokenizer, task, phrases, sizes["warmup_steps"], seed, progress)
+        formed = _warm_up(model, tokenizer, task, sizes["warmup_steps"], seed, progress)
     if formed < WELL_FORMED:
         warnings.warn(
             f"the embedded model writes well-formed answers in {formed:.1%} of its samples only, "
@@ -340,19 +380,18 @@ def _warm_up(
     model: Any,
     tokenizer: Any,
     task: Task,
-    phrases: Phrases,
     steps: int,
     seed: int,
     progress: Progress | None,
 ) -> float:
     """Practice until the replies are well formed; the share of those that are."""
-    prompts = _rendered(tokenizer, task)
+    prompts, phrases = _rendered(tokenizer, task), Phrases.of(task)
     longest = max(map(len, tokenizer(phrases.texts(2000))["input_ids"])) + 1
     warm = WarmUp(model, tokenizer, prompts, phrases, np.random.default_rng(seed))
     rate = RATE / model.config.hidden_size
     for step in range(steps):
         share = min((step + 1) / RAMP, 1.0 - step / steps)
-        warm.update(rate * share, READING)
+        warm.update(rate * share, READING, NUMBERS)
         if progress is not None:
             progress(step + 1, steps)
     formed = well_formed(model, tokenizer, prompts, task, longest)
@@ -360,7 +399,7 @@ def _warm_up(
         if formed >= WELL_FORMED:
             break
         for step in range(EXTRA_UPDATES):
-            warm.update(rate * (1.0 - step / EXTRA_UPDATES), READING)
+            warm.update(rate * (1.0 - step / EXTRA_UPDATES), READING, NUMBERS)
         formed = well_formed(model, tokenizer, prompts, task, longest)
     return formed
 

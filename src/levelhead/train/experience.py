@@ -29,6 +29,7 @@ from levelhead.train.sampling import Sampler, Sampling, uniforms
 
 __all__ = [
     "EVALUATION",
+    "NOT_OURS",
     "Estimate",
     "Experience",
     "PromptSet",
@@ -247,8 +248,6 @@ class Estimate:
             ConfigError: a function of the user's raised, or returned something else than one finite
                 number for each.
         """
-        if self._function is None:
-            return np.zeros_like(rewards)
         size = experience.group_size
         parts = ranks.gathered((experience.place, experience.index, rewards.reshape(-1, size)))
         place = np.concatenate([part[0] for part in parts])
@@ -256,8 +255,25 @@ class Estimate:
         index = np.concatenate([part[1] for part in parts])[order]
         block = np.concatenate([part[2] for part in parts])[order]
         labels = np.repeat(index if self._by_prompt else np.arange(index.size), size)
-        out = self._checked(self._function, block.ravel(), labels)
+        out = self.of(block.ravel(), labels)
         return out.reshape(-1, size)[experience.place].ravel()
+
+    def of(self, rewards: FloatArray, groups: IntArray) -> FloatArray:
+        """Advantages of rewards whose groups are known.
+
+        Args:
+            rewards: (N,); NaN is unscorable.
+            groups: (N,) which of them belong together.
+
+        Returns:
+            (N,) float64, as of a call.
+
+        Raises:
+            ConfigError: as of a call.
+        """
+        if self._function is None:
+            return np.zeros_like(rewards)
+        return self._checked(self._function, rewards, groups)
 
     def _checked(
         self, function: AdvantageFunction, rewards: FloatArray, groups: IntArray

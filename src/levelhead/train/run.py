@@ -405,10 +405,19 @@ def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
         raise RecordError("expected a folder for the run, got a file", str(out))
     if resume and not (out / "run.json").exists():
         raise ConfigError(f"{out}: there is no run to resume; leave out --resume to begin one")
-    if not resume and (out / "run.json").exists():
+    if not resume and (out / "run.json").exists() and _has_steps(out):
         raise ConfigError(
             f"{out}: there is a run already; go on with it (--resume), or choose another --out"
         )
+
+
+def _has_steps(out: Path) -> bool:
+    """Whether the run in a folder got as far as its first step; what failed before it is no loss."""
+    try:
+        log = (out / "metrics.jsonl").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        log = ""
+    return '"kind": "step"' in log or any((out / "checkpoints").glob("step-*"))
 
 
 def _guard(recipe: Recipe) -> CalibrationGuard:

@@ -57,7 +57,7 @@ def said(*changes: str) -> str:
             "model.from_scratch={heads: 4, kv_heads: 3}",
             "model.from_scratch: expected kv_heads to divide heads, got 3 and 4",
         ),
-        ("model.from_scratch.vocabulary=10", "expected at least 300, got 10"),
+        ("model.from_scratch.vocabulary=10", "expected at least 400, got 10"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(change: str, sentence: str) -> None:

@@ -79,7 +79,7 @@ class FromScratch(Section):
     """Key and value heads; they divide `heads`."""
     intermediate: Whole = 128
     """Width inside of the MLP."""
-    vocabulary: Annotated[int, Field(ge=300)] = 2048
+    vocabulary: Annotated[int, Field(ge=400)] = 2048
     """Tokens at most; the task's most frequent words, then pieces, down to single bytes."""
     warmup_steps: Whole = 800
     """Supervised updates at most in which it learns the answer's format, with uninformative answers."""
