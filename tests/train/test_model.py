@@ -141,6 +141,8 @@ def test_stop_tokens_find_the_templates_own_mark(tokenizer: Any) -> None:
     assert stop_tokens(None, tokenizer) == tuple(sorted((end, pad)))
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}, {% endfor %}"
     assert stop_tokens(None, tokenizer) == (pad,)
+    tokenizer.chat_template = "<|im_end|>{{ messages[0]['content'] }}"  # one that drops the reply
+    assert stop_tokens(None, tokenizer) == (pad,)
     tokenizer.eos_token = None
     with pytest.raises(ConfigError, match=r"^model\.path: expected a tokenizer with a token that"):
         stop_tokens(None, tokenizer)

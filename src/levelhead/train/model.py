@@ -197,7 +197,7 @@ def stop_tokens(
         found.update([] if one is None else [one] if isinstance(one, int) else one)
     exchange = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}]
     text = _apply(tokenizer, exchange, template_options or {}, "?", reply=False)
-    after = text.rpartition(_PROBE)[2]
+    after = text.rpartition(_PROBE)[2] if _PROBE in text else ""
     ids = tokenizer(after, add_special_tokens=False)["input_ids"] if after else []
     found.update(ids[:1] if ids and ids[0] in tokenizer.all_special_ids else [])
     if not found:
