@@ -76,15 +76,11 @@ class World:
 
     def cases(self) -> tuple[IntArray, FloatArray, IntArray]:
         """Every case: tokens (M, G), their rewards (M, G), and how often it happens (M,)."""
-        tokens: list[tuple[int, ...]] = []
-        rewards: list[FloatArray] = []
-        times: list[int] = []
-        for outcome, share in enumerate(self.odds):
-            for drawn in itertools.product(range(len(self.policy)), repeat=self.size):
-                tokens.append(drawn)
-                rewards.append(self.scores[outcome, list(drawn)])
-                times.append(share * math.prod(self.policy[token] for token in drawn))
-        return np.array(tokens), np.array(rewards), np.array(times)
+        drawn = np.array(list(itertools.product(range(len(self.policy)), repeat=self.size)))
+        often = np.array(self.policy)[drawn].prod(axis=1)
+        tokens = np.tile(drawn, (len(self.odds), 1))
+        rewards = np.concatenate([row[drawn] for row in self.scores])
+        return tokens, rewards, np.outer(self.odds, often).ravel()
 
     def gradient(
         self, estimator: AdvantageFunction, label: str, *, whole: bool, visits: int
