@@ -60,7 +60,7 @@ class Arm:
     group_size: int
 
 
-EXACT = tuple(Arm(f"rb_exact, G = {g}", "rb_exact", g) for g in (2,))
+EXACT = tuple(Arm(f"rb_exact, G = {g}", "rb_exact", g) for g in (1, 2))
 SAMPLED = tuple(Arm(f"rloo, G = {g}", "rloo", g) for g in (2, 4, 8))
 ARMS = (*EXACT, *SAMPLED)
 
@@ -364,7 +364,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, help="of a run, at most; else the recipe's")
     parser.add_argument("--every", type=int, default=4, help="steps between evaluations")
-    parser.add_argument("--lr", type=float, nargs="*", default=(1e-3,), help="of the sweep")
+    parser.add_argument("--lr", type=float, nargs="*", default=(1e-3, 4e-3), help="of the sweep")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--until", choices=GOALS, help="end a run at this goal; else at both")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")

@@ -101,6 +101,19 @@ def four_rows(**changes: Any) -> dict[str, Any]:
     return rows | changes
 
 
+def test_a_baseline_from_elsewhere() -> None:
+    """Rbar = 1, 2.6, -0.4, 1.5, -1, compared with a number for each; one cannot be scored."""
+    rows = four_rows(baseline=torch.tensor([0.5, 0.5, -1.0, float("nan"), 0.0], dtype=DOUBLE))
+    rows["rewards"][3] = float("nan")
+    rows["prefix_logprobs"].requires_grad_()
+    answer_loss(**rows).loss.backward()
+    w, advantage = rows["weights"], torch.tensor([0.5, 2.1, 0.6, 0.0, -1.0], dtype=DOUBLE)
+    expected = -(w * advantage)[:, None] * rows["prefix_mask"]
+    torch.testing.assert_close(rows["prefix_logprobs"].grad, expected, atol=1e-12, rtol=0)
+    with pytest.raises(InvalidInputError, match=r"^baseline: expected .* one per sequence"):
+        answer_loss(**four_rows(baseline=torch.zeros(4, dtype=DOUBLE)))
+
+
 def test_the_parts_by_hand() -> None:
     """Rbar = 0.5 + 0.75 - 0.25, 0.2 + 2.4, 0.1 + 0.3 - 0.8, 0.25 + 1.5 - 0.25, and the floor."""
     rows = four_rows()

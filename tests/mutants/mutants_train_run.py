@@ -88,4 +88,22 @@ MUTANTS = [
         why="a full disk is told as what the library stumbled over afterwards",
         tests=["tests/train/test_disk.py::test_the_reason_is_told"],
     ),
+    Mutant(
+        target=PREPARING,
+        old="others = known.sum() - known",
+        new="others = np.maximum(known.sum(), 1)",
+        why="the mean of the other prompts is too small by (P - 1) / P",
+        tests=[
+            "tests/train/test_preparing.py::test_single_completions_are_compared_with_other_prompts"
+        ],
+    ),
+    Mutant(
+        target=PREPARING,
+        old="total = np.nansum(everyone) - np.nan_to_num(everyone)",
+        new="total = np.nansum(everyone)",
+        why="a completion is in its own baseline, which then depends on what it earned",
+        tests=[
+            "tests/train/test_preparing.py::test_single_completions_are_compared_with_other_prompts"
+        ],
+    ),
 ]

@@ -115,21 +115,24 @@ def trainer_of(policy: Policy, overrides: tuple[str, ...], trie: AnswerTrie | No
     return Trainer(recipe, parts, Letters().decode)
 
 
-def experience_of(group: tuple[tuple[int, ...], ...], trie: AnswerTrie | None) -> Experience:
+def experience_of(
+    group: tuple[tuple[int, ...], ...], trie: AnswerTrie | None, *, singles: bool = False
+) -> Experience:
+    """A group's completions, or as many prompts with one each."""
     rewards = np.array([earned(tokens) for tokens in group])
     n = len(group)
     nan = np.full(n, np.nan)
     reading = Reading((), nan, nan, ["ok"] * n, np.ones(n, dtype=np.bool_))
     return Experience(
-        index=np.array([0]),
-        place=np.array([0]),
-        prompts=[PROMPT],
+        index=np.zeros(n if singles else 1, dtype=np.int64),
+        place=np.arange(n if singles else 1),
+        prompts=[PROMPT] * (n if singles else 1),
         completions=[np.array(tokens) for tokens in group],
         logprobs=[np.zeros(len(tokens), dtype=np.float32) for tokens in group],
         finished=np.ones(n, dtype=np.bool_),
         judged=Judged(rewards, nan, nan, ["ok"] * n, {}, reading),
         answer_rewards=None if trie is None else np.tile([EARNED["a"], EARNED["b"]], (n, 1)),
-        group_size=n,
+        group_size=1 if singles else n,
     )
 
 
@@ -155,9 +158,14 @@ def exact_gradient(policy: Policy, length: int) -> torch.Tensor:
 
 
 def expected_gradient(
-    policy: Policy, overrides: tuple[str, ...], length: int, trie: AnswerTrie | None = None
+    policy: Policy,
+    overrides: tuple[str, ...],
+    length: int,
+    trie: AnswerTrie | None = None,
+    *,
+    singles: bool = False,
 ) -> torch.Tensor:
-    """Minus the mean gradient of the loss over all groups of two."""
+    """Minus the mean gradient of the loss over all groups of two, or all pairs of single completions."""
     trainer = trainer_of(policy, overrides, trie)
     said = completions(length)
     with torch.no_grad():
@@ -165,11 +173,11 @@ def expected_gradient(
     assert sum(chance.values()) == pytest.approx(1.0, abs=1e-5)
     total = torch.zeros(sum(p.numel() for p in policy.parameters()), dtype=torch.float64)
     for group in itertools.combinations_with_replacement(said, 2):
-        experience = experience_of(group, trie)
+        experience = experience_of(group, trie, singles=singles)
         tables, _ = trainer.prepare(experience)
         policy.zero_grad()
         n_tokens = sum(map(len, group))
-        loss, _ = trainer.loss(experience, tables, np.array([0]), 2, n_tokens)
+        loss, _ = trainer.loss(experience, tables, experience.place, 2, n_tokens)
         loss.backward()
         orders = 1.0 if group[0] == group[1] else 2.0
         total -= orders * chance[group[0]] * chance[group[1]] * flat_gradient(policy).double()
@@ -195,6 +203,15 @@ def test_the_exact_answer_has_the_same_expected_gradient(policy: Policy) -> None
     exact = exact_gradient(policy, length=2)
     assert exact.abs().max() > 0.05
     torch.testing.assert_close(found, exact, atol=TOLERANCE, rtol=0)
+
+
+def test_one_completion_of_a_prompt_is_enough_for_the_exact_answer(policy: Policy) -> None:
+    """It is compared with the other prompts' completions, which it has no part in."""
+    trie = AnswerTrie.build(Letters(), ["a", "b"], "<", ">")
+    sizes = ("rollout.group_size=1", "rollout.prompts=2")
+    overrides = ("algorithm.estimator=rb_exact", "algorithm.constant=1.0", *sizes)
+    found = expected_gradient(policy, overrides, length=2, trie=trie, singles=True)
+    torch.testing.assert_close(found, exact_gradient(policy, 2), atol=TOLERANCE, rtol=0)
 
 
 def test_dividing_by_the_spread_changes_the_direction(policy: Policy) -> None:

@@ -251,6 +251,18 @@ def test_what_the_sum_over_answers_leaves_out(raw_model: Path) -> None:
     np.testing.assert_allclose(tables.advantages.numpy(), expected, atol=1e-6)
 
 
+def test_single_completions_are_compared_with_other_prompts(raw_model: Path) -> None:
+    sizes = ("rollout.group_size=1", "rollout.prompts=6")
+    run = built(raw_model, "algorithm.estimator=rb_exact", *sizes)
+    experience = run.trainer.collect(0)
+    experience.judged.rewards[:] = [1.0, 0.0, float("nan"), 0.5, 3.0, -1.5]
+    tables, _ = run.trainer.prepare(experience)
+    assert tables.baseline is not None  # 3 = the sum of the five that are known
+    expected = [2.0 / 4, 3.0 / 4, 3.0 / 5, 2.5 / 4, 0.0 / 4, 4.5 / 4]
+    np.testing.assert_allclose(tables.baseline.numpy(), expected, atol=1e-6)
+    assert not tables.advantages.isnan().any()
+
+
 def test_a_penalty_in_the_reward_reaches_group_estimators(raw_model: Path) -> None:
     run = built(raw_model, "algorithm.kl={coef: 2.0, estimator: k1, place: reward}")
     shaken(run)

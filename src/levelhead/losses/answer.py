@@ -54,6 +54,7 @@ def answer_loss(
     *,
     floor: float,
     has_answer: Tensor,
+    baseline: Tensor | None = None,
     old_prefix_logprobs: Tensor | None = None,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
@@ -79,6 +80,8 @@ def answer_loss(
             1 / (n_sequences constant) of "seq-sum-constant" is.
         floor: finite, reward of an invalid answer and of a completion without one.
         has_answer: (B,) booleans, whether the completion reached the start of an answer.
+        baseline: (B,) in the unit of the rewards, what A_b subtracts in place of the others' mean; it
+            must not depend on the sequence itself.
         old_prefix_logprobs: (B, T) nats, under the policy that drew the prefixes, or None at the
             first update after a rollout.
         clip_low: in [0, 1], of the prefix' ratios.
@@ -91,7 +94,7 @@ def answer_loss(
         InvalidInputError: shapes or types that do not fit, a reward or floor that is infinite, or
             answers whose probabilities sum to more than 1.
 
-    Edge cases: a group of one has no baseline and the advantage 0: its head is trained, its prefix is
+    Edge cases: without `baseline` a group of one has the advantage 0: its head is trained, its prefix is
         not. An unscorable sequence counts nowhere, in its group's mean neither.
     Properties: unbiased for the policy gradient of the expected reward with equal weights, and with a
         variance at most that of sampled answers; head and prefix must share their normalizer, and
@@ -127,12 +130,12 @@ def answer_loss(
     expected = gain + floor
     undefined = torch.full_like(gain, float("nan"))
     shown = torch.where(scorable, expected.detach(), undefined)
-    advantage = rloo(shown.double().cpu().numpy(), groups.cpu().numpy())
+    advantage = _advantage(shown, groups, baseline)
     old = prefix_logprobs.detach() if old_prefix_logprobs is None else old_prefix_logprobs
     prefix = policy_loss(
         prefix_logprobs,
         old,
-        torch.as_tensor(advantage, dtype=prefix_logprobs.dtype, device=prefix_logprobs.device),
+        advantage.to(prefix_logprobs),
         prefix_mask & scorable.unsqueeze(1),
         weights,
         clip_low=clip_low,
@@ -148,6 +151,14 @@ def answer_loss(
         }
     )
     return AnswerLoss(prefix.loss - head, shown, {**statistics, **prefix.statistics})
+
+
+def _advantage(expected: Tensor, groups: Tensor, baseline: Tensor | None) -> Tensor:
+    """(B,) how much better a sequence is than the others, 0 where it is unscorable."""
+    if baseline is None:
+        return torch.as_tensor(rloo(expected.double().cpu().numpy(), groups.cpu().numpy()))
+    floats("baseline", baseline, tuple(expected.shape), "(B,), one per sequence")
+    return torch.where(expected.isnan(), torch.zeros_like(expected), expected - baseline.detach())
 
 
 def _expectation(

@@ -235,6 +235,7 @@ class Trainer:
             weights,
             floor=self.parts.rewarder.floor,
             has_answer=starts[:, 0] >= 0,
+            baseline=None if tables.baseline is None else tables.baseline[rows],
             old_prefix_logprobs=_old(tables, rows, scored),
             clip_low=algorithm.clip_low,
             clip_high=algorithm.clip_high,

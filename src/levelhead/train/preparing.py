@@ -21,6 +21,7 @@ from levelhead.advantages import gae, rloo
 from levelhead.losses import kl_estimate
 from levelhead.train.answers import AnswerBranch, AnswerTrie
 from levelhead.train.config import Recipe
+from levelhead.train.distributed import Ranks
 from levelhead.train.experience import Experience, group_sums
 from levelhead.train.packing import (
     Layout,
@@ -42,6 +43,8 @@ class Tables:
 
     Attributes:
         advantages: (N,) or, with a critic, (N, T); with the exact answer those of what it left out.
+        baseline: (N,) in the unit of the rewards, for the exact answer of single completions; None
+            where the others of its group are what a completion is compared with.
         starts: (N,) index of the token that begins the answer, -1 where there is none; None where
             answers are not summed out.
         old_logprobs: (N, T) nats, of the policy that sampled; None where it has not moved since.
@@ -51,6 +54,7 @@ class Tables:
     """
 
     advantages: torch.Tensor
+    baseline: torch.Tensor | None = None
     starts: IntArray | None = None
     old_logprobs: torch.Tensor | None = None
     ref_logprobs: torch.Tensor | None = None
@@ -174,7 +178,14 @@ def prepare(
         limit = parts.sampling.max_new_tokens
         tables.starts = _starts(experience, parts.trie, parts.tokenizer, limit)
         left = _left_out(experience, parts.trie, tables.starts, parts.rewarder.floor)
-        tables.advantages = _tensor(rloo(left, experience.group), parts.device)
+        if experience.group_size > 1:
+            tables.advantages = _tensor(rloo(left, experience.group), parts.device)
+        else:
+            left -= _mean_of_others(left, experience, parts.ranks)
+            tables.advantages = _tensor(np.nan_to_num(left), parts.device)
+            tables.baseline = _tensor(
+                _mean_of_others(rewards, experience, parts.ranks), parts.device
+            )
     else:
         if penalty is not None:
             rewards = rewards - penalty.sum(axis=1)
@@ -216,6 +227,18 @@ def _left_out(
             if k is not None:
                 assumed[i] = table[i, k]
     return rewards - assumed
+
+
+def _mean_of_others(values: FloatArray, experience: Experience, ranks: Ranks) -> FloatArray:
+    """(N,) means over the step's other prompts, of single completions; 0 where all are NaN."""
+    found = ranks.gathered((experience.place, values))
+    place = np.concatenate([part[0] for part in found])
+    everyone = np.empty(place.size)
+    everyone[place] = np.concatenate([part[1] for part in found])
+    known = ~np.isnan(everyone)
+    others = known.sum() - known
+    total = np.nansum(everyone) - np.nan_to_num(everyone)
+    return (total / np.maximum(others, 1))[experience.place]
 
 
 def _score(

@@ -36,7 +36,10 @@ def test_updates_are_counted_over_the_whole_run() -> None:
             "completions of one prompt, got 1",
         ),
         (["rollout.group_size=1", "algorithm.estimator=ema_std"], "for the estimator ema_std"),
-        (["rollout.group_size=1", "algorithm.estimator=rb_exact"], "for the estimator rb_exact"),
+        (
+            ["rollout.group_size=1", "rollout.prompts=1", "algorithm.estimator=rb_exact"],
+            "rollout.prompts: expected at least 2 for the estimator rb_exact with one completion",
+        ),
         (
             ["rollout.prompts=10", "algorithm.updates_per_rollout=4"],
             "algorithm.updates_per_rollout: expected a divisor of the 10 prompts of a step "
@@ -103,7 +106,7 @@ def test_keys_that_do_not_go_together_are_one_sentence(changes: list[str], sente
         [*GAE, "rollout.group_size=1"],
         ["rollout.group_size=1", "algorithm.estimator=reinforce"],
         ["rollout.group_size=1", "algorithm.estimator=reinforce_pp"],
-        ["algorithm.estimator=rb_exact", "rollout.group_size=2"],
+        ["algorithm.estimator=rb_exact", "rollout.group_size=1", "rollout.prompts=2"],
         ["algorithm.estimator=rb_exact", "reward.rule=own.py:score", "reward.floor=-1"],
         [KL, "algorithm.kl.estimator=k1", "algorithm.kl.place=reward"],
         ["algorithm.kl.estimator=k1"],  # without a coefficient nothing is penalized

@@ -131,7 +131,7 @@ def _groups(recipe: Recipe) -> Iterator[Problem]:
     name, size = recipe.algorithm.estimator, recipe.rollout.group_size
     row = advantages.TABLE.get(name)
     compares = row is not None and (row.scope == "group" or row.centered)
-    if size < 2 and (compares or name == "rb_exact"):
+    if size < 2 and compares:
         yield Problem(
             "rollout.group_size",
             f"expected at least 2 for the estimator {name}, which compares the completions of one "
@@ -178,7 +178,14 @@ def _rao_blackwell(recipe: Recipe) -> Iterator[Problem]:
             "sampled, got reward",
             ("algorithm.estimator", "algorithm.kl.coef"),
         )
-    rule = recipe.reward.rule
+    rollout, rule = recipe.rollout, recipe.reward.rule
+    if rollout.group_size * rollout.prompts < 2:
+        yield Problem(
+            "rollout.prompts",
+            "expected at least 2 for the estimator rb_exact with one completion of each, which "
+            f"compares the prompts of a step, got {rollout.prompts}",
+            ("rollout.group_size", "algorithm.estimator"),
+        )
     if rule is not None and ":" in rule and recipe.reward.floor is None:
         yield Problem(
             "reward.floor",
