@@ -61,8 +61,13 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "torch": ("readers.lm_polygraph",),
     "verl": ("adapters.verl",),
-    "trl": ("adapters.trl", "adapters.trl_recipes"),
-    "transformers": ("adapters.trl", "adapters.trl_recipes"),
+    "trl": (
+        "adapters.trl",
+        "adapters.trl_callback",
+        "adapters.trl_recipes",
+        "adapters.trl_trainer",
+    ),
+    "transformers": ("adapters.trl", "adapters.trl_callback", "adapters.trl_recipes"),
     "datasets": ("adapters.trl", "adapters.trl_recipes"),
     "tokenizers": ("adapters.trl",),
     "sklearn": ("guard.verifier", "guard._trees"),
