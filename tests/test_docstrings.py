@@ -45,6 +45,7 @@ DOCUMENTED = (
     "recalibration",
     "audit",
     "guard",
+    "predict",
     "lab",
     "adapters",
     "testing",

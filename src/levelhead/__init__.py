@@ -25,6 +25,7 @@ _SUBMODULES = frozenset(
         "guard",
         "lab",
         "metrics",
+        "predict",
         "probe",
         "readers",
         "recalibration",
