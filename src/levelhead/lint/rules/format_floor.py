@@ -1,0 +1,39 @@
+"""Malformed output is paid better than an honest answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from levelhead.lint.rules._rule import Hit, Rule, said
+from levelhead.lint.settings import Settings
+from levelhead.rewards import TABLE
+
+__all__ = ["RULE"]
+
+
+def _check(settings: Settings) -> Iterator[Hit]:
+
+    floor = settings.get("format_floor")
+    name = settings.plain("reward_rule")
+    if floor is None or name not in TABLE or settings.plain("confidence_weight") is not None:
+        return
+    low = TABLE[name].low
+    if floor.value > low + 1e-9:
+        yield Hit(
+            f"{said(floor)} is above {low:.4g}, the worst reward of a well-formed answer", floor
+        )
+
+
+RULE = Rule(
+    id="format-floor",
+    severity="error",
+    sure="proven",
+    title="Malformed output can earn more than a well-formed answer",
+    effect="A model that expects a bad score does better by breaking the format, and learns to do so"
+    " where it is unsure: what is left over looks calibrated.",
+    fixes={
+        "levelhead": "leave reward.floor out; it is then the worst reward of a well-formed answer"
+    },
+    references=("docs/theory.md",),
+    check=_check,
+)

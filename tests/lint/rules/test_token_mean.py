@@ -1,0 +1,47 @@
+"""`token-mean`: what it finds, in the syntax of each tool, and what it leaves alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from levelhead.lint import check, read_text
+
+RULE = "token-mean"
+
+FIRES = [
+    (
+        "verl's default",
+        "run.sh",
+        "python -m verl.trainer.main_ppo algorithm.adv_estimator=rloo",
+        "note",
+    ),
+    ("TRL's default", "run.yaml", "num_generations: 8\n", "note"),
+]
+
+SILENT = [
+    (
+        "verl",
+        "run.sh",
+        (
+            "python -m verl.trainer.main_ppo "
+            "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-sum-norm"
+        ),
+    ),
+    ("other defaults", "run.sh", "python my.py algorithm.adv_estimator=rloo"),
+    ("a recipe", "run.yaml", "rollout: {group_size: 8}\n"),
+]
+
+
+@pytest.mark.parametrize("case", FIRES, ids=[row[0] for row in FIRES])
+def test_fires(case: tuple[str, str, str, str]) -> None:
+    _, file, text, severity = case
+    found = [one for one in check(read_text(text, file)[0]) if one.rule == RULE]
+    assert [one.severity for one in found] == [severity]
+    assert found[0].message
+    assert found[0].fix
+
+
+@pytest.mark.parametrize("case", SILENT, ids=[row[0] for row in SILENT])
+def test_is_silent(case: tuple[str, str, str]) -> None:
+    _, file, text = case
+    assert RULE not in {one.rule for one in check(read_text(text, file)[0])}
