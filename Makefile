@@ -63,14 +63,15 @@ reproduce: $(STAMP)
 
 # Where every estimator of verl and TRL, at the installed versions, and of ours drives a policy.
 leaderboard: $(PEERS_STAMP)
-	$(PEERS)/levelhead probe --leaderboard --out docs/leaderboard.md
+	VERL_USE_EXTERNAL_PLUGINS=none $(PEERS)/levelhead probe --leaderboard --out docs/leaderboard.md
 
 test-peers: $(PEERS_STAMP)
-	$(PEERS)/python -m pytest tests/adapters
+	$(PEERS)/python -m pytest tests/adapters tests/cli/test_doctor.py tests/cli/test_engine_verl.py
 
 # A training step beside TRL's, in the environment that has both.
 bench-train: $(PEERS_STAMP)
 	$(PEERS)/python benchmarks/train_speed.py
+	$(PEERS)/python benchmarks/trl_overhead.py
 
 bench: $(BENCH_STAMP)
 	$(BENCH)/python benchmarks/run.py

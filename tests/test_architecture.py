@@ -29,8 +29,8 @@ ROWS: dict[str, float] = {
     **dict.fromkeys(("scoring", "rewards", "advantages", "ranking", "metrics", "calibrators"), 1),
     "losses": 1.5,
     **dict.fromkeys(("tasks", "recalibration"), 2),
-    **dict.fromkeys(("lab", "train", "audit", "diagnose", "guard"), 3),
-    "adapters": 3.5,
+    **dict.fromkeys(("lab", "train", "audit", "diagnose", "guard", "lint"), 3),
+    **dict.fromkeys(("adapters", "predict"), 3.5),
     **dict.fromkeys(("testing", "probe"), 4),
     **dict.fromkeys(("cli", "__main__"), 5),
 }
@@ -40,7 +40,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "numpy": tuple(ROWS),
     "pyarrow": (
         *("records", "readers", "tasks", "recalibration"),
-        *("lab", "train", "audit", "diagnose", "guard", "cli"),
+        *("lab", "train", "audit", "diagnose", "guard", "adapters.verl_data", "predict", "cli"),
     ),
     "zstandard": ("readers",),
     "scipy": ("calibrators", "ranking", "lab", "audit", "diagnose", "guard"),
@@ -54,23 +54,37 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "tokenizers": ("train",),  # comes with transformers
     "safetensors": ("train",),  # likewise
     "pydantic": ("tasks", "train", "cli"),
-    "yaml": ("train", "cli"),
+    "yaml": ("train", "lint", "cli"),
 }
 """Who may import what; row 1 has numpy and nothing else, so that a metric costs no other import."""
 
 OPTIONAL: dict[str, tuple[str, ...]] = {
-    "torch": ("readers.lm_polygraph",),
-    "verl": ("adapters.verl",),
+    "torch": ("readers.lm_polygraph", "predict.local"),
+    "verl": (
+        "adapters.verl",
+        "adapters.verl_engine",
+        "adapters.verl_estimators",
+        "adapters.verl_plugin",
+    ),
+    "hydra": ("adapters.verl_engine",),
+    "omegaconf": ("adapters.verl_engine",),
     "trl": (
         "adapters.trl",
         "adapters.trl_callback",
         "adapters.trl_recipes",
         "adapters.trl_trainer",
     ),
-    "transformers": ("adapters.trl", "adapters.trl_callback", "adapters.trl_recipes"),
+    "transformers": (
+        "adapters.trl",
+        "adapters.trl_callback",
+        "adapters.trl_recipes",
+        "predict.local",
+    ),
     "datasets": ("adapters.trl", "adapters.trl_recipes"),
     "tokenizers": ("adapters.trl",),
     "sklearn": ("guard.verifier", "guard._trees"),
+    "httpx": ("predict",),
+    "tenacity": ("predict",),
     "peft": ("train",),
     "statsmodels": ("tasks",),
     "math_verify": ("tasks",),
@@ -254,7 +268,8 @@ def adapters_do_not_import_each_other(tree: Tree) -> list[str]:
     for one, target in tree.own():
         here, there = one.module.split("."), target.split(".")
         both = len(here) > 1 and len(there) > 1 and here[0] == there[0] == "adapters"
-        if both and here[1] != there[1] and not there[1].startswith("_"):
+        peers = [name.lstrip("_").partition("_")[0] for name in (*here[1:2], *there[1:2])]
+        if both and len(set(peers)) > 1 and not there[1].startswith("_"):
             found.append(f"{one.place}: {one.module} imports {target}")
     return found
 

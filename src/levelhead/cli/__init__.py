@@ -17,6 +17,18 @@ COMMANDS = {
         "levelhead.cli.audit:audit",
         "Audit predictions: can the model's confidence be trusted?",
     ),
+    "predict": (
+        "levelhead.cli.predict:predict",
+        "Ask a model, through a server or here, and keep its predictions.",
+    ),
+    "lint": (
+        "levelhead.cli.lint:lint_command",
+        "What will a TRL, verl or OpenRLHF config do to calibration?",
+    ),
+    "doctor": (
+        "levelhead.cli.doctor:doctor",
+        "Check what is installed, and whether it works together.",
+    ),
     "gate": (
         "levelhead.cli.gate:gate",
         "Fail (exit 1) when a candidate is worse than its baseline.",

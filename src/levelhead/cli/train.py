@@ -50,6 +50,20 @@ Examples:
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--dry-run", is_flag=True, help="Check everything, show it, and train nothing.")
+@click.option(
+    "--engine",
+    type=click.Choice(["levelhead", "verl"]),
+    default="levelhead",
+    show_default=True,
+    help="Who trains: this program, or verl on your Ray cluster (docs/verl.md).",
+)
+@click.option(
+    "--engine-set",
+    "engine_changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="With --engine verl: a setting of verl's, e.g. trainer.nnodes=2 (repeatable).",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Short for --set seed=N.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 @click.option("--list", "as_list", is_flag=True, help="Show the built-in recipes.")
@@ -60,6 +74,8 @@ def train(
     out: Path,
     resume: bool,
     dry_run: bool,
+    engine: str,
+    engine_changes: tuple[str, ...],
     seed: int | None,
     as_json: bool,
     as_list: bool,
@@ -80,7 +96,16 @@ def train(
     if resume and dry_run:
         raise click.UsageError("--dry-run starts nothing; leave out --resume")
     all_changes = (*changes, *(() if seed is None else (f"seed={seed}",)))
+    if engine_changes and engine != "verl":
+        raise click.UsageError("--engine-set: belongs to --engine verl; use --set for the recipe")
     chosen = _chosen(recipe, all_changes, out, resume, dry_run)
+    if engine == "verl":
+        from levelhead.cli._engine_verl import train_with_verl
+
+        code = train_with_verl(
+            chosen, out, extra=engine_changes, resume=resume, dry_run=dry_run, as_json=as_json
+        )
+        click.get_current_context().exit(code)
     if dry_run:
         _show_dry_run(chosen, as_json)
         return
