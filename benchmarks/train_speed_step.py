@@ -27,12 +27,13 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 VOCABULARY = 2048
 PROMPTS, GROUP, PROMPT_TOKENS = 8, 8, 64
 LONGEST, SHORTEST, MEAN = 64, 2, 28
 STOP = VOCABULARY - 1
+TAGS = ("<answer>", "</answer>")
 SEED = 5
 LEARNING_RATE = 1e-5
 STEPS = 1000
@@ -70,11 +71,12 @@ def make_model(size: Size) -> Any:
 
 
 def make_tokenizer() -> Any:
-    """A word for every number; `<pad>` is the first token and `<eos>` the last."""
-    words = ["<pad>", *(f"w{i}" for i in range(1, STOP)), "<eos>"]
+    """A word for every number but the first, which are tags; `<eos>` is the last one."""
+    words = ["<pad>", *TAGS, *(f"w{i}" for i in range(1 + len(TAGS), STOP)), "<eos>"]
     plain = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<pad>")
     )
+    plain.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
     plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=plain, pad_token="<pad>", eos_token="<eos>", model_max_length=512
