@@ -72,7 +72,6 @@ def test_of_several_processes_one_says_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "run.json").touch()  # no error of a recipe, but one of the run
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "kind": "step"}\n')
     for rank, spoken in (("0", True), ("1", False)):
         monkeypatch.setenv("RANK", rank)
         wrong = run("rloo", "--set", "steps=2")

@@ -110,6 +110,10 @@ def test_a_baseline_from_elsewhere() -> None:
     w, advantage = rows["weights"], torch.tensor([0.5, 2.1, 0.6, 0.0, -1.0], dtype=DOUBLE)
     expected = -(w * advantage)[:, None] * rows["prefix_mask"]
     torch.testing.assert_close(rows["prefix_logprobs"].grad, expected, atol=1e-12, rtol=0)
+    with pytest.raises(
+        InvalidInputError, match="baseline: expected finite numbers, got inf in row 2"
+    ):
+        answer_loss(**four_rows(baseline=torch.tensor([0, 0, math.inf, 0, 0], dtype=DOUBLE)))
     with pytest.raises(InvalidInputError, match=r"^baseline: expected .* one per sequence"):
         answer_loss(**four_rows(baseline=torch.zeros(4, dtype=DOUBLE)))
 

@@ -51,7 +51,9 @@ MUTANTS = [
         old="deciding = packed.which[torch.from_numpy(np.flatnonzero(at == self.opened))]",
         new="deciding = packed.which[torch.from_numpy(np.flatnonzero(at == 0))]",
         why="the numbers are asked for before the tag, where none may be said",
-        tests=["tests/train/test_warmup.py::test_updates_teach_the_order_of_the_numbers"],
+        tests=[
+            "tests/train/test_warmup.py::test_the_numbers_are_practiced_where_the_answer_is_decided"
+        ],
     ),
     Mutant(
         target=WARMUP,

@@ -90,8 +90,8 @@ MUTANTS = [
     ),
     Mutant(
         target=PREPARING,
-        old="others = known.sum() - known",
-        new="others = np.maximum(known.sum(), 1)",
+        old="others = np.bincount(batch, known)[batch] - known",
+        new="others = np.bincount(batch, known)[batch]",
         why="the mean of the other prompts is too small by (P - 1) / P",
         tests=[
             "tests/train/test_preparing.py::test_single_completions_are_compared_with_other_prompts"
@@ -99,8 +99,8 @@ MUTANTS = [
     ),
     Mutant(
         target=PREPARING,
-        old="total = np.nansum(everyone) - np.nan_to_num(everyone)",
-        new="total = np.nansum(everyone)",
+        old="total = np.bincount(batch, worth)[batch] - worth",
+        new="total = np.bincount(batch, worth)[batch]",
         why="a completion is in its own baseline, which then depends on what it earned",
         tests=[
             "tests/train/test_preparing.py::test_single_completions_are_compared_with_other_prompts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 from pathlib import Path
@@ -107,6 +108,8 @@ def test_numbers_that_are_answers_are_one_token_where_they_stand_alone() -> None
 
 def test_answers_that_are_no_numbers_leave_digits_alone(oracle: Task) -> None:
     assert pieces(embedded.tokenizer_of(oracle, 400), "75") == ["75"]
+    many = dataclasses.replace(oracle, answers=tuple(map(str, range(102))), values=(0.5,) * 102)
+    assert pieces(embedded.tokenizer_of(many, 400), "75") == ["7", "5"]
     sums = make_task({"kind": "arithmetic", "train": 20, "evaluation": 4})
     assert pieces(embedded.tokenizer_of(sums, 400), "75") == ["7", "5"]
 
@@ -159,6 +162,13 @@ def test_answers_are_well_formed_and_say_nothing(built: Path, oracle: Task) -> N
     assert probs.sum(axis=1).min() > 0.98  # nearly all of what it says can be read
     assert np.abs(probs - 1 / 99).sum(axis=1).max() < 0.2  # evenly spread
     assert np.ptp(probs @ np.arange(1, 100) / 100) < 0.05  # the same to every prompt
+
+
+def test_it_knows_the_order_of_the_numbers(built: Path) -> None:
+    model, tokenizer = loaded(built)
+    ids = [tokenizer(str(k))["input_ids"][0] for k in (20, 30, 80)]
+    low, near, far = model.get_input_embeddings().weight[ids].detach()
+    assert 0.0 < 2.0 * (low - near).norm() < (low - far).norm()
 
 
 def test_story(built: Path) -> None:

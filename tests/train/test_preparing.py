@@ -15,9 +15,10 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from levelhead._arrays import FloatArray, IntArray
 from levelhead.advantages import rloo
 from levelhead.tasks import OracleOptions, make_task
-from levelhead.train import embedded
+from levelhead.train import embedded, preparing
 from levelhead.train.build import Run, build
 from levelhead.train.config import load
+from levelhead.train.distributed import Ranks
 from levelhead.train.experience import Experience, text_of
 from levelhead.train.preparing import Tables
 
@@ -252,15 +253,36 @@ def test_what_the_sum_over_answers_leaves_out(raw_model: Path) -> None:
 
 
 def test_single_completions_are_compared_with_other_prompts(raw_model: Path) -> None:
-    sizes = ("rollout.group_size=1", "rollout.prompts=6")
+    sizes = ("rollout.group_size=1", "rollout.prompts=6", "algorithm.updates_per_rollout=2")
     run = built(raw_model, "algorithm.estimator=rb_exact", *sizes)
     experience = run.trainer.collect(0)
     experience.judged.rewards[:] = [1.0, 0.0, float("nan"), 0.5, 3.0, -1.5]
     tables, _ = run.trainer.prepare(experience)
-    assert tables.baseline is not None  # 3 = the sum of the five that are known
-    expected = [2.0 / 4, 3.0 / 4, 3.0 / 5, 2.5 / 4, 0.0 / 4, 4.5 / 4]
+    assert tables.baseline is not None  # a mini-batch of three prompts each
+    expected = [0.0 / 1, 1.0 / 1, 1.0 / 2, 1.5 / 2, -1.0 / 2, 3.5 / 2]
     np.testing.assert_allclose(tables.baseline.numpy(), expected, atol=1e-6)
-    assert not tables.advantages.isnan().any()
+    # An untrained model writes no answer, so the floor is what the sum assumes; it leaves r - floor.
+    left = experience.judged.rewards - run.parts.rewarder.floor
+    assert tables.starts is not None
+    assert (tables.starts < 0).all()
+    others = np.array([left[1], left[0], np.nan, *((left[[4, 3, 3]] + left[[5, 5, 4]]) / 2)])
+    np.testing.assert_allclose(tables.advantages.numpy(), np.nan_to_num(left - others), atol=1e-5)
+
+
+def test_single_completions_of_all_ranks_are_compared(raw_model: Path) -> None:
+    run = built(
+        raw_model, "algorithm.estimator=rb_exact", "rollout.group_size=1", "rollout.prompts=4"
+    )
+    whole = run.trainer.collect(0)
+    rewards = np.array([1.0, 0.0, -2.0, 0.5])
+
+    class Two(Ranks):
+        def gathered(self, value: Any) -> list[Any]:
+            return [(np.array([0, 2]), rewards[[0, 2]]), (np.array([1, 3]), rewards[[1, 3]])]
+
+    mine = dataclasses.replace(whole, place=np.array([1, 3]))
+    found = preparing._mean_of_others(rewards[[1, 3]], mine, Two(), 4)
+    np.testing.assert_allclose(found, [-0.5 / 3, -1.0 / 3], atol=1e-12)
 
 
 def test_a_penalty_in_the_reward_reaches_group_estimators(raw_model: Path) -> None:

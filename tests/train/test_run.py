@@ -300,10 +300,31 @@ def test_a_run_that_failed_before_its_first_step_is_in_nobodys_way(
     broken = f"reward.rule={tmp_path}/own.py:broken"
     with pytest.raises(ConfigError, match="ZeroDivisionError"):
         train(small(tiny_model, broken), tmp_path / "run")
-    assert (tmp_path / "run" / "run.json").exists()
+    left = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert left == {"recipe.yaml", "metrics.jsonl"}
+    with pytest.raises(ConfigError, match="no run to resume; leave out --resume"):
+        train(small(tiny_model), tmp_path / "run", resume=True)
     assert train(small(tiny_model), tmp_path / "run").steps == STEPS
     records = History(tmp_path / "run" / "metrics.jsonl").read()
     assert sum(record["kind"] == "step" for record in records) == STEPS
+
+
+def test_a_run_that_has_only_begun_is_in_the_way_of_another(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    refused: list[str] = []
+
+    class Second:
+        def event(self, kind: str, values: dict[str, Any]) -> None:
+            if kind == "start":
+                with pytest.raises(ConfigError, match="there is a run already"):
+                    train(small(tiny_model, "seed=9"), tmp_path / "run")
+                refused.append(kind)
+
+    train(small(tiny_model), tmp_path / "run", observer=Second())
+    assert refused == ["start"]
+    assert (tmp_path / "run" / "run.json").exists()
+    assert (tmp_path / "run" / "predictions.parquet").exists()
 
 
 def content(out: Path) -> dict[Path, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -120,7 +121,7 @@ PERCENTS = tuple(str(k) for k in range(1, 100))
 
 
 def percents(*answers: str) -> Phrases:
-    return Phrases(answers or PERCENTS, "<answer>", "</answer>", confidences=False)
+    return Phrases(answers or PERCENTS, "<answer>", "</answer>", confidences=False, numeric=True)
 
 
 def test_bells_by_hand() -> None:
@@ -139,10 +140,40 @@ def test_number_line_by_hand() -> None:
     assert places.tolist() == pytest.approx([-1.0, 1.0, -1.0 / 3.0])
 
 
-@pytest.mark.parametrize("answers", [("yes", "no"), ("10", "30"), ("10",)])
-def test_no_number_line(answers: tuple[str, ...]) -> None:
+def test_no_number_line() -> None:
     tokenizer = embedded.make_tokenizer(["Will it rain?"], (), 400, numbers=["10", "20"])
-    assert number_line(tokenizer, percents(*answers)) is None
+    assert number_line(tokenizer, percents("10", "20")) is not None
+    for answers in (("10", "30"), ("10",)):
+        assert number_line(tokenizer, percents(*answers)) is None
+    labels = dataclasses.replace(percents("10", "20"), numeric=False)
+    assert number_line(tokenizer, labels) is None
+
+
+def test_only_chances_have_an_order() -> None:
+    assert Phrases.of(make_task({"kind": "oracle", "train": 4, "evaluation": 2})).numeric
+    assert not Phrases.of(question("1", "2", "3")).numeric
+
+
+def test_the_numbers_are_practiced_where_the_answer_is_decided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = make_task({"kind": "oracle", "train": 4, "evaluation": 2})
+    tokenizer = embedded.tokenizer_of(task, 400)
+    prompts = tokenizer([p.messages[0]["content"] for p in task.train])["input_ids"]
+    model = small(tokenizer)
+    warm = WarmUp(model, tokenizer, prompts, Phrases.of(task), np.random.default_rng(0))
+    opening = tokenizer("<answer>")["input_ids"]
+    with torch.no_grad():
+        states = [model.model(torch.tensor([[*p, *opening]])).last_hidden_state for p in prompts]
+    expected = torch.stack([state[0, -1] for state in states])
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        warm, "_off_the_line", lambda found, *line: seen.append(found.detach()) or found.sum() * 0.0
+    )
+    warm.update(1e-2, 0.0, 1.0)
+    (found,) = seen
+    assert len(found) == 64  # 32 prompts with two replies each
+    assert torch.cdist(found, expected).min(dim=1).values.max() < 0.01  # others are 0.05 away
 
 
 def test_updates_teach_the_order_of_the_numbers() -> None:

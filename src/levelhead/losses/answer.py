@@ -158,6 +158,12 @@ def _advantage(expected: Tensor, groups: Tensor, baseline: Tensor | None) -> Ten
     if baseline is None:
         return torch.as_tensor(rloo(expected.double().cpu().numpy(), groups.cpu().numpy()))
     floats("baseline", baseline, tuple(expected.shape), "(B,), one per sequence")
+    wrong = ~(baseline.isfinite() | expected.isnan())
+    if wrong.any():
+        row = int(wrong.int().argmax())
+        raise InvalidInputError(
+            f"baseline: expected finite numbers, got {baseline[row].item()} in row {row}"
+        )
     return torch.where(expected.isnan(), torch.zeros_like(expected), expected - baseline.detach())
 
 

@@ -48,12 +48,14 @@ class Phrases:
         opening: what precedes an answer.
         closing: what follows it.
         confidences: whether a confidence from 0.01 to 0.99 follows.
+        numeric: whether the answers are numbers whose order means something, as chances do.
     """
 
     answers: tuple[str, ...]
     opening: str
     closing: str
     confidences: bool
+    numeric: bool = False
 
     @classmethod
     def of(cls, task: Task) -> Phrases:
@@ -75,8 +77,9 @@ class Phrases:
                 f"model.path: task {task.name!r} lists no answers and no targets that a new model "
                 "could practice its format with; name a trained model"
             )
+        numeric = task.kind == "event" and all(answer.isdecimal() for answer in answers)
         for confidences in (False, True):
-            phrases = cls(tuple(answers), task.opening, task.closing, confidences)
+            phrases = cls(tuple(answers), task.opening, task.closing, confidences, numeric)
             if task.elicit(phrases.text(answers[0], 0.5)).status == "ok":
                 return phrases
         raise ConfigError(
@@ -253,16 +256,18 @@ def number_line(tokenizer: Any, phrases: Phrases) -> tuple[Tensor, Tensor] | Non
         phrases: what is practiced.
 
     Returns:
-        (K,) token ids and (K,) places from -1 to 1; None where some answer is no whole number, is more
-        than one token, or is the only one.
+        (K,) token ids and (K,) places from -1 to 1; None where the answers are no numbers with an order,
+        where one is more than a token, or all are the same.
     """
-    if len(phrases.answers) < 2 or not all(a.isdecimal() for a in phrases.answers):
+    if not phrases.numeric:
         return None
     spelled = tokenizer(list(phrases.answers), add_special_tokens=False)["input_ids"]
     if any(len(ids) != 1 for ids in spelled):
         return None
     values = torch.tensor([float(answer) for answer in phrases.answers])
     low, high = values.min(), values.max()
+    if low == high:
+        return None
     return torch.tensor([ids[0] for ids in spelled]), 2.0 * (values - low) / (high - low) - 1.0
 
 

@@ -30,7 +30,7 @@ __all__ = ["DryRun", "dry_run"]
 
 MALFORMED = "I would rather not say."
 TRIED = np.array([-0.1, -0.1, -0.7, -2.3, -0.3, -0.3, -1.2, -1.2])
-"""Rewards of two groups, for the estimator to show what it makes of the first."""
+"""Rewards, over and over, for the estimator to show what it makes of the first group."""
 CHECKED_PROMPTS = 2000
 """Prompts whose tokens are counted; more would only refine the longest one."""
 
@@ -148,7 +148,20 @@ def _of_model(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
                     f"{plural(len(trie.nodes), 'position')} of the model",
                 )
             )
+    _check_room(tokenizer, recipe, task)
     return lines
+
+
+def _check_room(tokenizer: Any, recipe: Recipe, task: Task) -> None:
+    """Raise where a well-formed reply cannot end before the limit."""
+    texts = [text for text, _ in _samples(task) if text != MALFORMED]
+    sizes = [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+    limit, most = recipe.rollout.max_new_tokens, max(sizes)
+    if most > limit:
+        raise InvalidInputError(
+            f"rollout.max_new_tokens: expected at least {most}, the tokens of "
+            f"{texts[sizes.index(most)]!r}, got {limit}; no reply would be well formed"
+        )
 
 
 def _of_cache(recipe: Recipe, config: Any, prompt_tokens: int) -> list[tuple[str, str]]:
@@ -269,9 +282,11 @@ def _of_estimator(recipe: Recipe, task: Task) -> list[tuple[str, str]]:
     name = recipe.algorithm.estimator
     estimate, lines = Estimate(recipe.algorithm), [("estimator", name)]
     if name not in NOT_OURS:
-        found = estimate.of(TRIED, np.repeat([0, 1], TRIED.size // 2))
-        half = slice(TRIED.size // 2)
-        rewards, advantages = (" ".join(map(_number, row[half])) for row in (TRIED, found))
+        n, size = recipe.rollout.prompts, recipe.rollout.group_size
+        tried = np.resize(TRIED, n * size)
+        found = estimate.of(tried, np.repeat(np.arange(n), size))
+        some = slice(min(size, 4))
+        rewards, advantages = (" ".join(map(_number, row[some])) for row in (tried, found))
         lines.append((f"  rewards {rewards}", f"advantages {advantages}"))
     return lines
 

@@ -169,19 +169,20 @@ def tokenizer_of(task: Task, vocabulary: int) -> PreTrainedTokenizerFast:
         vocabulary: tokens at most, at least 400.
 
     Returns:
-        A tokenizer in which tags, and answers that are up to 101 whole numbers, are one token each.
+        A tokenizer in which tags, and answers that are up to 101 chances in percent, are one token each.
 
     Raises:
         ConfigError: a task whose answers cannot be practiced.
         InvalidInputError: a vocabulary of less than 400.
     """
     texts = [m["content"] for prompt in task.train for m in prompt.messages]
-    numbers = len(task.answers) <= WHOLE_NUMBERS and all(a.isdecimal() for a in task.answers)
+    phrases = Phrases.of(task)
+    whole = phrases.numeric and len(phrases.answers) <= WHOLE_NUMBERS
     return make_tokenizer(
-        [*texts, *Phrases.of(task).texts(len(texts))],
+        [*texts, *phrases.texts(len(texts))],
         [task.opening, task.closing, *CONFIDENCE],
         vocabulary,
-        numbers=task.answers if numbers else (),
+        numbers=phrases.answers if whole else (),
     )
 
 

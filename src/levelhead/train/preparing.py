@@ -181,11 +181,11 @@ def prepare(
         if experience.group_size > 1:
             tables.advantages = _tensor(rloo(left, experience.group), parts.device)
         else:
-            left -= _mean_of_others(left, experience, parts.ranks)
+            size = recipe.rollout.prompts // algorithm.updates_per_rollout
+            left -= _mean_of_others(left, experience, parts.ranks, size)
             tables.advantages = _tensor(np.nan_to_num(left), parts.device)
-            tables.baseline = _tensor(
-                _mean_of_others(rewards, experience, parts.ranks), parts.device
-            )
+            others = _mean_of_others(rewards, experience, parts.ranks, size)
+            tables.baseline = _tensor(others, parts.device)
     else:
         if penalty is not None:
             rewards = rewards - penalty.sum(axis=1)
@@ -229,15 +229,22 @@ def _left_out(
     return rewards - assumed
 
 
-def _mean_of_others(values: FloatArray, experience: Experience, ranks: Ranks) -> FloatArray:
-    """(N,) means over the step's other prompts, of single completions; 0 where all are NaN."""
+def _mean_of_others(
+    values: FloatArray, experience: Experience, ranks: Ranks, size: int
+) -> FloatArray:
+    """(N,) means over the other prompts of a mini-batch, of single completions; 0 where all are NaN.
+
+    Of the mini-batch and not of the step: an earlier one moves the weights under which a later one
+    is judged, and what moved them must not be in the later one's baseline.
+    """
     found = ranks.gathered((experience.place, values))
     place = np.concatenate([part[0] for part in found])
     everyone = np.empty(place.size)
     everyone[place] = np.concatenate([part[1] for part in found])
-    known = ~np.isnan(everyone)
-    others = known.sum() - known
-    total = np.nansum(everyone) - np.nan_to_num(everyone)
+    batch = np.arange(place.size) // size
+    known, worth = ~np.isnan(everyone), np.nan_to_num(everyone)
+    others = np.bincount(batch, known)[batch] - known
+    total = np.bincount(batch, worth)[batch] - worth
     return (total / np.maximum(others, 1))[experience.place]
 
 

@@ -104,12 +104,15 @@ def train(
     if not ranks.first:
         tell = lambda kind, values: None  # noqa: E731
     session = _Session(run, out, tell)
+    fresh = not (out / "run.json").exists()
     try:
         with _interruptible(lambda: tell("interrupt", {})) as interrupted:
             session.begin(resume, started)
             return session.run(interrupted, started)
     finally:
         session.close()
+        if fresh:
+            session.give_up()
         ranks.leave()
 
 
@@ -125,6 +128,7 @@ class _Session:
         self.guard = _guard(recipe)
         self.trackers: list[Tracker] = []
         self.done, self.rollouts = 0, 0.0
+        self.of_use = False
         self.saved = -1
         self.metrics: dict[str, float] = {}
         self.alarm: str | None = None
@@ -172,6 +176,7 @@ class _Session:
             began = time.perf_counter()
             values = trainer.step(self.done)
             self.done += 1
+            self.of_use = True
             self.rollouts += values["rollouts"]
             self._log({"kind": "step"} | values | {"rollouts": self.rollouts})
             self.tell("step", values | {"step": self.done, "seconds": time.perf_counter() - began})
@@ -186,7 +191,7 @@ class _Session:
         if self.done == recipe.steps and not self.metrics:  # resumed at its very end
             self.evaluate(logged=False)
         self._write_model()
-        ended = time.time()
+        ended, self.of_use = time.time(), True
         result = Result(self.out, self.done, self.metrics, stopped, ended - started)
         if self.ranks.first:
             told = {"steps": self.done, "stopped": stopped, "metrics": self.metrics}
@@ -268,6 +273,14 @@ class _Session:
             self.tell("checkpoint", {"step": self.done, "path": str(path)})
         self.saved = self.done
         self.ranks.wait()
+
+    def give_up(self) -> None:
+        """Where a new run failed before its first step: nothing that would be in the way of another."""
+        if self.of_use or not self.ranks.first:
+            return
+        first = self.out / "evaluations" / "step-00000000.parquet"
+        for path in (self.out / "run.json", self.out / "predictions.parquet", first):
+            path.unlink(missing_ok=True)
 
     def _check_beginning(self) -> None:
         """Whether a run without a checkpoint that could be used may be begun again in its folder."""
@@ -405,19 +418,10 @@ def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
         raise RecordError("expected a folder for the run, got a file", str(out))
     if resume and not (out / "run.json").exists():
         raise ConfigError(f"{out}: there is no run to resume; leave out --resume to begin one")
-    if not resume and (out / "run.json").exists() and _has_steps(out):
+    if not resume and (out / "run.json").exists():
         raise ConfigError(
             f"{out}: there is a run already; go on with it (--resume), or choose another --out"
         )
-
-
-def _has_steps(out: Path) -> bool:
-    """Whether the run in a folder got as far as its first step; what failed before it is no loss."""
-    try:
-        log = (out / "metrics.jsonl").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        log = ""
-    return '"kind": "step"' in log or any((out / "checkpoints").glob("step-*"))
 
 
 def _guard(recipe: Recipe) -> CalibrationGuard:

@@ -38,7 +38,8 @@ def test_updates_are_counted_over_the_whole_run() -> None:
         (["rollout.group_size=1", "algorithm.estimator=ema_std"], "for the estimator ema_std"),
         (
             ["rollout.group_size=1", "rollout.prompts=1", "algorithm.estimator=rb_exact"],
-            "rollout.prompts: expected at least 2 for the estimator rb_exact with one completion",
+            "rollout.prompts: expected at least 2 in an update (prompts / algorithm.updates_per_rollout) "
+            "for the estimator rb_exact with one completion of each",
         ),
         (
             ["rollout.prompts=10", "algorithm.updates_per_rollout=4"],

@@ -179,11 +179,13 @@ def _rao_blackwell(recipe: Recipe) -> Iterator[Problem]:
             ("algorithm.estimator", "algorithm.kl.coef"),
         )
     rollout, rule = recipe.rollout, recipe.reward.rule
-    if rollout.group_size * rollout.prompts < 2:
+    batch = rollout.prompts // algorithm.updates_per_rollout
+    if rollout.group_size * batch < 2:
         yield Problem(
             "rollout.prompts",
-            "expected at least 2 for the estimator rb_exact with one completion of each, which "
-            f"compares the prompts of a step, got {rollout.prompts}",
+            "expected at least 2 in an update (prompts / algorithm.updates_per_rollout) for the "
+            "estimator rb_exact with one completion of each, which compares the prompts of an "
+            f"update, got {batch}",
             ("rollout.group_size", "algorithm.estimator"),
         )
     if rule is not None and ":" in rule and recipe.reward.floor is None:
