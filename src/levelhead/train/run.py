@@ -279,8 +279,9 @@ class _Session:
         if self.of_use or not self.ranks.first:
             return
         first = self.out / "evaluations" / "step-00000000.parquet"
-        for path in (self.out / "run.json", self.out / "predictions.parquet", first):
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong before is what must be told
+            for path in (self.out / "run.json", self.out / "predictions.parquet", first):
+                path.unlink(missing_ok=True)
 
     def _check_beginning(self) -> None:
         """Whether a run without a checkpoint that could be used may be begun again in its folder."""
