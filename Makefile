@@ -29,7 +29,7 @@ $(BENCH_STAMP): pyproject.toml constraints.txt
 $(PEERS_STAMP): pyproject.toml constraints.txt constraints-peers.txt
 	test -x $(PEERS)/python || $(PYTHON) -m venv .venv-peers
 	$(PEERS)/python -m pip install --quiet --upgrade pip
-	$(PEERS)/python -m pip install --quiet torch==2.13.0 --editable '.[verl,trl]' pytest \
+	$(PEERS)/python -m pip install --quiet torch==2.13.0 --editable '.[verl,trl,ray]' pytest \
 		--constraint constraints.txt --constraint constraints-peers.txt
 	touch $@
 
@@ -66,7 +66,8 @@ leaderboard: $(PEERS_STAMP)
 	VERL_USE_EXTERNAL_PLUGINS=none $(PEERS)/levelhead probe --leaderboard --out docs/leaderboard.md
 
 test-peers: $(PEERS_STAMP)
-	$(PEERS)/python -m pytest tests/adapters tests/cli/test_doctor.py tests/cli/test_engine_verl.py
+	$(PEERS)/python -m pytest tests/adapters tests/audit/test_on_ray.py \
+		tests/cli/test_doctor.py tests/cli/test_engine_verl.py
 
 # A training step beside TRL's, in the environment that has both.
 bench-train: $(PEERS_STAMP)

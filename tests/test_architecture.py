@@ -66,6 +66,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
         "adapters.verl_estimators",
         "adapters.verl_plugin",
     ),
+    "ray": ("audit.on_ray",),
     "hydra": ("adapters.verl_engine",),
     "omegaconf": ("adapters.verl_engine",),
     "trl": (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from levelhead.audit.collect import ModelRecords
 from levelhead.audit.compare import COMPARED, compare, pair, shown_p
 from levelhead.audit.convention import convention
+from levelhead.audit.model_records import ModelRecords
 from levelhead.audit.result import ComparisonRow
 from levelhead.errors import InvalidInputError
 from levelhead.metrics import ece

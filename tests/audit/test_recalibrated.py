@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from levelhead.audit.collect import ModelRecords
+from levelhead.audit.model_records import ModelRecords
 from levelhead.audit.recalibrated import recalibrated
 from levelhead.errors import InvalidInputError
 from levelhead.records import Predictions

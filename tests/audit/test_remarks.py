@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from levelhead.audit.collect import ModelRecords
 from levelhead.audit.convention import convention
+from levelhead.audit.model_records import ModelRecords
 from levelhead.audit.remarks import nothing_to_score
 from levelhead.audit.summary import summarize
 from levelhead.records import PROVENANCES, STATUSES, Predictions
@@ -30,6 +30,22 @@ def test_missing_confidences_say_how_they_counted(name: str, says: str) -> None:
     found = warnings(name, confidence=[0.5] * 99 + [None], label=[1, 0] * 50)
     (line,) = [w for w in found if w.startswith("1 missing of 100 confidences (1.0%)")]
     assert says in line
+
+
+def test_only_what_has_a_label_counts_as_a_claim() -> None:
+    labels = [1, 0] * 32  # of those that state one
+    found = warnings(confidence=[0.5] * 64 + [None] * 36, label=labels + [None] * 36)
+    assert (
+        "36 missing of 100 confidences (36.0%): they have no label, so they count nowhere." in found
+    )
+    assert "36 of 100 records have no label and cannot be scored." in found
+    found = warnings(confidence=[0.5] * 64 + [None] * 36, label=labels + [1] * 4 + [None] * 32)
+    assert (
+        "36 missing of 100 confidences (36.0%): each of the 4 that have a label counts as a claim of "
+        "certainty (0.99); the 'parsed only' values leave them out."
+    ) in found
+    found = warnings(confidence=[0.5] * 64 + [None] * 36, label=[None] * 10 + [1, 0] * 45)
+    assert any("(36.0%): each counts as a claim of certainty" in w for w in found)
 
 
 def test_one_class_unlabelled_thin_and_few() -> None:

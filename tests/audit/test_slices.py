@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from levelhead.audit.collect import OTHER, ModelRecords
 from levelhead.audit.convention import convention
+from levelhead.audit.model_records import OTHER, ModelRecords
 from levelhead.audit.slices import summarize_slices
 from levelhead.metrics import ece
 from levelhead.records import Predictions

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from levelhead import metrics
-from levelhead.audit.collect import ModelRecords
 from levelhead.audit.convention import convention
+from levelhead.audit.model_records import ModelRecords
 from levelhead.audit.summary import AUDITED, audit, summarize
 from levelhead.errors import InvalidInputError, RecordError
 from levelhead.metrics import top_label

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mutant import Mutant
 
 SUMMARY, COMPARE = ["tests/audit/test_summary.py"], ["tests/audit/test_compare.py"]
-COLLECT, SLICES = ["tests/audit/test_collect.py"], ["tests/audit/test_slices.py"]
+COLLECT, SLICES = ["tests/audit/test_model_records.py"], ["tests/audit/test_slices.py"]
 
 MUTANTS = [
     Mutant(
@@ -44,24 +44,45 @@ MUTANTS = [
         tests=COMPARE,
     ),
     Mutant(
-        target="levelhead.audit.collect",
+        target="levelhead.audit.model_records",
         old="stand_in = np.where(label == 1.0, ETA, 1.0 - ETA)",
         new="stand_in = np.full(len(predictions), 1.0 - ETA)",
         why="an event without a probability is certain and wrong, not certain that it happens",
         tests=COLLECT,
     ),
     Mutant(
-        target="levelhead.audit.collect",
+        target="levelhead.audit.model_records",
         old="Tally().merge(tally)",
         new="Tally()",
         why="the records before the first gap were parsed too",
         tests=COLLECT,
     ),
     Mutant(
-        target="levelhead.audit.collect",
+        target="levelhead.audit.model_records",
         old="both = keep | refused",
         new="both = keep",
         why="a refusal scores 0 in Trust",
+        tests=COLLECT,
+    ),
+    Mutant(
+        target="levelhead.audit.model_records",
+        old="later = [(claim, order - self._seen, error)",
+        new="later = [(claim, order, error)",
+        why="among equals, errors of the parts before come first",
+        tests=COLLECT,
+    ),
+    Mutant(
+        target="levelhead.audit.model_records",
+        old="self._parsed(tally).merge(theirs if other.tally_parsed is None else other.tally_parsed)",
+        new="self._parsed(tally).merge(other.tally_parsed or Tally())",
+        why="a part without gaps was parsed as a whole",
+        tests=COLLECT,
+    ),
+    Mutant(
+        target="levelhead.audit.model_records",
+        old="if not self.part and known >= MAX_SLICE_VALUES:",
+        new="if known >= MAX_SLICE_VALUES:",
+        why="what is rare in a part may be a slice of its own in the whole",
         tests=COLLECT,
     ),
     Mutant(

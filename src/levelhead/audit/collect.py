@@ -1,321 +1,18 @@
-"""From files to what an audit works on: rows while they fit in memory, tallies beyond that.
-
-Blocks are read once. While a model's rows fit (`MAX_ROWS`), they are kept with their prompts and
-slices. Beyond that they are folded into tallies by confidence, so memory stays bounded and every
-metric that is a sum over rows stays exact.
-"""
+"""From files to what an audit works on: every file is read once, block by block, in one process."""
 
 from __future__ import annotations
 
-import dataclasses
-import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
 
-import numpy as np
-import pyarrow as pa
-
-from levelhead._arrays import BoolArray, FloatArray, IntArray
 from levelhead.audit.convention import Missing
-from levelhead.audit.result import ConfidentError
+from levelhead.audit.model_records import ModelRecords
 from levelhead.errors import RecordError
-from levelhead.metrics.overconfidence import top_label
-from levelhead.metrics.tally import Tally
-from levelhead.readers import ReadLog, ReadOptions, Source, find_reader, read, sniff
-from levelhead.records import ETA, STATUSES, Predictions, as_strings, concat
+from levelhead.readers import AnyPath, ReadLog, ReadOptions, Source, find_reader, read, sniff
 
-__all__ = ["MAX_ROWS", "ModelRecords", "Rows", "collect", "native_rows", "trust_rows"]
+__all__ = ["MAX_ROWS", "collect", "interrupted", "model_name", "one_format"]
 
 MAX_ROWS = 1_000_000
 """Rows of one model that are kept in memory; more are tallied by confidence as they are read."""
-
-MAX_SLICE_VALUES = 200
-"""Values of a slice column that are told apart; the rest are counted together."""
-
-MAX_ERRORS = 20
-"""How many of the most confident errors are kept with their text."""
-
-MAX_TEXT = 20_000
-"""Characters of a text that the report carries; longer ones are cut in the middle and say so."""
-
-MAX_SLICE_NAME = 200
-"""Characters of a slice's value that are shown."""
-
-OTHER = "(other values)"
-_REFUSAL = STATUSES.index("refusal")
-
-
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """Arrays that metrics take: (N,) confidence, correct in [0, 1], weights or None, clusters or None."""
-
-    confidence: FloatArray
-    correct: FloatArray
-    weights: FloatArray | None = None
-    clusters: IntArray | None = None
-    counted: bool = False
-    """Whether the weights count equal rows, as a tally's do."""
-    folded: bool = False
-    """Whether the rows come from a tally."""
-
-    @property
-    def resamples(self) -> bool:
-        """Whether sampling error can be told: not from tallied weights, whose rows are gone."""
-        return self.counted or not self.folded
-
-    @property
-    def resampling(self) -> dict[str, Any]:
-        """The keyword arguments of every interval: what is resampled."""
-        if self.counted:
-            return {"counts": self.weights}
-        return {"weights": self.weights, "clusters": self.clusters}
-
-    def top_label(self) -> Rows:
-        """An event's rows read as claims: max(p, 1 - p) against being right, p = 0.5 counting half."""
-        confidence, correct = top_label(self.confidence, self.correct)
-        return dataclasses.replace(self, confidence=confidence, correct=correct)
-
-
-def native_rows(predictions: Predictions, missing: Missing) -> tuple[Rows, BoolArray]:
-    """The rows that are scored, a missing confidence counting as the convention says, and their mask.
-
-    Args:
-        predictions: one model's block.
-        missing: `assert`, `drop` or `zero` (see `Convention`).
-
-    Returns:
-        The scored rows in the block's own reading and the (N,) mask of the block's rows they are.
-    """
-    ok = predictions.status == 0
-    keep = ~np.isnan(predictions.label) & (predictions.status != _REFUSAL)
-    if missing == "drop":
-        keep &= ok
-    everything = bool(keep.all())
-    confidence, label = predictions.confidence, predictions.label
-    if missing != "drop" and not ok.all():
-        if missing == "zero":
-            stand_in = np.zeros(len(predictions))
-        elif predictions.kind == "answer":
-            stand_in = np.full(len(predictions), 1.0 - ETA)
-        else:
-            stand_in = np.where(label == 1.0, ETA, 1.0 - ETA)
-        confidence = np.where(ok, confidence, stand_in)
-    clusters = predictions.clusters
-    rows = Rows(
-        confidence=confidence if everything else confidence[keep],
-        correct=label if everything else label[keep],
-        weights=predictions.weight
-        if everything or predictions.weight is None
-        else predictions.weight[keep],
-        clusters=clusters if everything or clusters is None else clusters[keep],
-    )
-    return rows, keep
-
-
-def trust_rows(predictions: Predictions, missing: Missing) -> tuple[Rows, BoolArray]:
-    """The rows that Trust is the mean over, as claims: the scored ones, and refusals, which score 0.
-
-    Args:
-        predictions: one model's block.
-        missing: `assert`, `drop` or `zero` (see `Convention`).
-
-    Returns:
-        The rows in the top-label reading, a refusal with confidence 0, and the (N,) mask of the
-        block's rows they are.
-    """
-    rows, keep = native_rows(predictions, missing)
-    top = rows.top_label() if predictions.kind == "event" else rows
-    refused = predictions.status == _REFUSAL
-    if not refused.any():
-        return top, keep
-    both = keep | refused
-    confidence, correct = np.zeros(len(predictions)), np.zeros(len(predictions))
-    confidence[keep], correct[keep] = top.confidence, top.correct
-    clusters, weights = predictions.clusters, predictions.weight
-    return Rows(
-        confidence[both],
-        correct[both],
-        None if weights is None else weights[both],
-        None if clusters is None else clusters[both],
-    ), both
-
-
-class ModelRecords:
-    """What was read of one model: counts, the most confident errors, and rows or tallies."""
-
-    def __init__(self, name: str, missing: Missing, by: Sequence[str]) -> None:
-        self.name, self.by = name, tuple(by)
-        self.missing: Missing = missing
-        self.files: list[str] = []
-        self.kind: Literal["answer", "event"] = "answer"
-        self.n_records = self.n_unlabelled = self.n_refusals = 0
-        self.refused_weight = 0.0
-        self.status_counts: dict[str, int] = {}
-        self.provenance_counts: dict[str, int] = {}
-        self.tally: Tally | None = None
-        self.tally_parsed: Tally | None = None
-        self.counted = True
-        """Whether a tally's weights are numbers of rows; not where the records carry weights."""
-        self.slice_tallies: dict[tuple[str, str], Tally] = {}
-        self._blocks: list[Predictions] = []
-        self._merged: Predictions | None = None
-        self._errors: list[tuple[float, int, ConfidentError]] = []
-        self._rows_unnamed = 0
-        self._seen = 0
-        self._seen_in_file = 0
-
-    @property
-    def streamed(self) -> bool:
-        """Whether the rows were folded into tallies."""
-        return self.tally is not None
-
-    @property
-    def n_without_prompt(self) -> int:
-        """Records in files that name no prompts, where other files of the model do."""
-        return self._rows_unnamed if self._rows_unnamed < self.n_records else 0
-
-    @property
-    def n_asserted(self) -> int:
-        """Records without a usable confidence; refusals claim nothing and are not among them."""
-        return self.n_records - self.status_counts.get("ok", 0) - self.n_refusals
-
-    @property
-    def predictions(self) -> Predictions:
-        """All rows; only where they were kept."""
-        if self._merged is None:
-            self._merged, self._blocks = concat(self._blocks), []
-        return self._merged
-
-    def add(self, block: Predictions, path: str, max_rows: int) -> None:
-        """Take in one block of this model."""
-        if self.n_records == 0:
-            self.kind = block.kind
-        elif block.kind != self.kind:
-            raise RecordError(
-                f"expected {self.kind} predictions of model {self.name!r} like the files before it, "
-                f"got {block.kind} predictions; audit the two kinds separately",
-                path,
-            )
-        if path not in self.files:
-            self.files.append(path)
-            self._seen_in_file = 0
-        self.n_records += len(block)
-        self._rows_unnamed += len(block) if block.prompt_id is None else 0
-        self.n_unlabelled += int(np.isnan(block.label).sum())
-        _add_counts(self.status_counts, block.status_counts())
-        _add_counts(self.provenance_counts, block.provenance_counts())
-        self.n_refusals = self.status_counts.get("refusal", 0)
-        refused = block.status == _REFUSAL
-        self.refused_weight += float(
-            refused.sum() if block.weight is None else block.weight[refused].sum()
-        )
-        self._keep_errors(block, path)
-        if self.tally is not None:
-            self._fold(block, self.tally)
-            return
-        self._blocks.append(block)
-        if self.n_records > max_rows:
-            blocks, self._blocks = self._blocks, []
-            self.tally = Tally()
-            for kept in blocks:
-                self._fold(kept, self.tally)
-
-    def rows(self, part: Literal["scored", "parsed"] = "scored") -> Rows:
-        """The scored rows, or only those whose confidence was parsed, in the kind's own reading."""
-        if self.tally is not None:
-            tally = self.tally_parsed if part == "parsed" and self.tally_parsed else self.tally
-            return Rows(*tally.arrays(), counted=self.counted, folded=True)
-        return native_rows(self.predictions, "drop" if part == "parsed" else self.missing)[0]
-
-    def trust_rows(self, part: Literal["scored", "parsed"] = "scored") -> Rows:
-        """The rows that Trust is the mean over: claims, and refusals with confidence 0."""
-        if self.tally is None:
-            missing = "drop" if part == "parsed" else self.missing
-            return trust_rows(self.predictions, missing)[0]
-        rows = self.rows(part)
-        top = rows.top_label() if self.kind == "event" else rows
-        if not self.refused_weight or top.weights is None:
-            return top
-        return dataclasses.replace(
-            top,
-            confidence=np.append(top.confidence, 0.0),
-            correct=np.append(top.correct, 0.0),
-            weights=np.append(top.weights, self.refused_weight),
-        )
-
-    def slices(self) -> Iterator[tuple[str, str, Rows]]:
-        """(column, value, rows) of every slice that weighs something; rare values share one."""
-        for (column, value), tally in self.slice_tallies.items():
-            if tally.weight > 0:
-                yield column, value, Rows(*tally.arrays(), counted=self.counted, folded=True)
-        if self.streamed or not self.by:
-            return
-        rows, keep = native_rows(self.predictions, self.missing)
-        for column in self.by:
-            names, codes = _slice_codes(self.predictions, column)
-            codes = codes[keep]
-            largest = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")
-            parts = [(names[i], codes == i) for i in largest[:MAX_SLICE_VALUES]]
-            if len(names) > MAX_SLICE_VALUES:
-                parts.append((OTHER, np.isin(codes, largest[MAX_SLICE_VALUES:])))
-            for name, mask in parts:
-                part = _where(rows, mask)
-                if mask.any() and (part.weights is None or part.weights.any()):
-                    yield column, name, part
-
-    @property
-    def confident_errors(self) -> list[ConfidentError]:
-        """The errors with the highest confidence, most confident first, earliest first among equals."""
-        return [error for _, _, error in sorted(self._errors, key=lambda e: (-e[0], -e[1]))]
-
-    def _fold(self, block: Predictions, tally: Tally) -> None:
-        rows, keep = native_rows(block, self.missing)
-        self.counted &= rows.weights is None
-        if block.status.any() and self.tally_parsed is None:
-            self.tally_parsed = Tally().merge(tally)  # so far all were parsed
-        if rows.confidence.size:
-            tally.update(rows.confidence, rows.correct, weights=rows.weights)
-        if self.tally_parsed is not None:
-            parsed = native_rows(block, "drop")[0]
-            if parsed.confidence.size:
-                self.tally_parsed.update(parsed.confidence, parsed.correct, weights=parsed.weights)
-        for column in self.by:
-            names, codes = _slice_codes(block, column)
-            codes = codes[keep]
-            known = {value for other, value in self.slice_tallies if other == column}
-            for i in np.unique(codes):
-                value = names[i]
-                if value not in known and len(known) >= MAX_SLICE_VALUES:
-                    value = OTHER
-                known.add(value)
-                part = _where(rows, codes == i)
-                slice_tally = self.slice_tallies.setdefault((column, value), Tally())
-                slice_tally.update(part.confidence, part.correct, weights=part.weights)
-
-    def _keep_errors(self, block: Predictions, path: str) -> None:
-        event = block.kind == "event"
-        claim = np.maximum(block.confidence, 1.0 - block.confidence) if event else block.confidence
-        if event:
-            right = np.where(block.confidence > 0.5, block.label, 1.0 - block.label)
-            right[block.confidence == 0.5] = 1.0  # a coin flip is no confident error
-        else:
-            right = block.label
-        wrong = np.flatnonzero((right == 0.0) & (block.status == 0))
-        if len(self._errors) == MAX_ERRORS:
-            wrong = wrong[claim[wrong] > self._errors[0][0]]
-        best = wrong[np.argsort(-claim[wrong], kind="stable")[:MAX_ERRORS]]
-        for i in best:
-            entry = (float(claim[i]), -(self._seen + int(i)))
-            if len(self._errors) == MAX_ERRORS and entry <= self._errors[0][:2]:
-                continue
-            item = (*entry, _confident_error(block, int(i), path, self._seen_in_file))
-            if len(self._errors) < MAX_ERRORS:
-                heapq.heappush(self._errors, item)
-            else:
-                heapq.heapreplace(self._errors, item)
-        self._seen += len(block)
-        self._seen_in_file += len(block)
 
 
 def collect(
@@ -348,11 +45,12 @@ def collect(
     limit = MAX_ROWS if max_rows is None else max_rows
     try:
         for source in sources:
-            formats: dict[str, str] = {}
+            formats: dict[str, AnyPath] = {}
             for path in source.files:
-                _one_format(formats, source, Path(path), options)
+                if len(source.files) > 1:
+                    one_format(formats, find_reader(sniff(path), options).name, path)
                 for block in read([path], options, log):
-                    name = _model_name(source, Path(path), block.model, alone=len(sources) == 1)
+                    name = model_name(source, path, block.model, alone=len(sources) == 1)
                     model = models.setdefault(name, ModelRecords(name, missing, options.by))
                     model.add(block, str(path), limit)
                     if on_block is not None:
@@ -360,18 +58,35 @@ def collect(
     except KeyboardInterrupt:
         if not models:
             raise
-        read_rows = sum(m.n_records for m in models.values())
-        log.warn(f"interrupted: this covers the first {read_rows:,} records only")
+        interrupted(models, log)
     return models
 
 
-def _one_format(formats: dict[str, str], source: Source, path: Path, options: ReadOptions) -> None:
-    """Refuse to pool files of different formats as one model: they are different evaluations."""
-    if len(source.files) == 1:
-        return
-    formats.setdefault(find_reader(sniff(path), options).name, str(path))
+def interrupted(models: Mapping[str, ModelRecords], log: ReadLog) -> None:
+    """Say how far the reading came.
+
+    Args:
+        models: what was read.
+        log: takes the warning.
+    """
+    read_rows = sum(m.n_records for m in models.values())
+    log.warn(f"interrupted: this covers the first {read_rows:,} records only")
+
+
+def one_format(formats: dict[str, AnyPath], name: str, path: AnyPath) -> None:
+    """Refuse to pool files of different formats as one model: they are different evaluations.
+
+    Args:
+        formats: a file of each format that the model's files had so far; this one's is entered.
+        name: the format of this file.
+        path: this file.
+
+    Raises:
+        RecordError: it is another one.
+    """
+    formats.setdefault(name, path)
     if len(formats) > 1:
-        found = ", ".join(f"{name} ({Path(file).name})" for name, file in formats.items())
+        found = ", ".join(f"{one} ({file.name})" for one, file in formats.items())
         raise RecordError(
             f"expected files of one format to audit as one model, got {found}; name the files, "
             "each of which is then a model of its own",
@@ -379,65 +94,18 @@ def _one_format(formats: dict[str, str], source: Source, path: Path, options: Re
         )
 
 
-def _model_name(source: Source, path: Path, block_model: str, *, alone: bool) -> str:
+def model_name(source: Source, path: AnyPath, block_model: str, *, alone: bool) -> str:
+    """What a block's model is called, which a file need not name.
+
+    Args:
+        source: the files that this one belongs to.
+        path: the file.
+        block_model: how the file calls the model.
+        alone: whether there are no other sources, whose models might have the same name.
+
+    Returns:
+        The name in the audit.
+    """
     if block_model in (path.stem, path.name, source.name, "model", ""):
         return source.name
     return block_model if alone else f"{source.name}/{block_model}"
-
-
-def _slice_codes(block: Predictions, column: str) -> tuple[list[str], IntArray]:
-    """The distinct values of a slice column, cut to what can be shown, and the code of each row."""
-    if column not in block.columns.column_names:
-        found = ", ".join(block.columns.column_names) or "none"
-        raise RecordError(
-            f"--by {column}: expected a column of that name, the columns kept are: {found}"
-        )
-    texts = as_strings(block.columns[column])
-    texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    encoded = texts.fill_null("(missing)").dictionary_encode()
-    names = [_cut(name, MAX_SLICE_NAME) for name in encoded.dictionary.to_pylist()]
-    return names, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _where(rows: Rows, mask: BoolArray) -> Rows:
-    return dataclasses.replace(
-        rows,
-        confidence=rows.confidence[mask],
-        correct=rows.correct[mask],
-        weights=None if rows.weights is None else rows.weights[mask],
-        clusters=None if rows.clusters is None else rows.clusters[mask],
-    )
-
-
-def _confident_error(block: Predictions, i: int, path: str, offset: int) -> ConfidentError:
-    record = block.row(i)
-    columns = record.columns
-    confidence = float(record.confidence or 0.0)
-    if block.kind == "event":
-        said = f"{confidence:.0%} chance"
-        truth = "it happened" if record.outcome else "it did not happen"
-        confidence = max(confidence, 1.0 - confidence)
-    else:
-        said = str(columns.get("answer") or "")
-        truth = str(columns.get("gold") if columns.get("gold") is not None else "")
-    return ConfidentError(
-        confidence=confidence,
-        said=_cut(said),
-        truth=_cut(truth),
-        prompt_id="" if record.prompt_id is None else _cut(record.prompt_id),
-        location=str(columns.get("location") or f"{path}:{columns.get('row') or offset + i + 1}"),
-        prompt=_cut(str(columns.get("prompt") or "")),
-        text=_cut(str(columns.get("text") or "")),
-    )
-
-
-def _cut(text: str, most: int = MAX_TEXT) -> str:
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters left out ...]\n{text[-half:]}"
-
-
-def _add_counts(total: dict[str, int], more: dict[str, int]) -> None:
-    for name, count in more.items():
-        total[name] = total.get(name, 0) + count

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from levelhead._arrays import BoolArray, IntArray
 from levelhead._text import percent
-from levelhead.audit.collect import ModelRecords, Rows, native_rows, trust_rows
 from levelhead.audit.convention import Convention, Missing
+from levelhead.audit.model_records import ModelRecords, Rows, native_rows, trust_rows
 from levelhead.audit.result import Comparison, ComparisonRow
 from levelhead.audit.verdict import TOO_FEW
 from levelhead.errors import InvalidInputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from levelhead.audit.collect import ModelRecords
+from levelhead.audit.model_records import ModelRecords
 from levelhead.errors import InvalidInputError
 from levelhead.records import Predictions
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from levelhead._text import plural
-from levelhead.audit.collect import MAX_SLICE_VALUES, OTHER, ModelRecords
 from levelhead.audit.convention import CONVENTIONS, Convention
+from levelhead.audit.model_records import MAX_SLICE_VALUES, OTHER, ModelRecords
 from levelhead.audit.result import ModelAudit
 from levelhead.audit.verdict import TOO_FEW
 from levelhead.metrics.binned import ece
+from levelhead.records import STATUSES
 
 __all__ = ["nothing_to_score", "warnings_about"]
 
@@ -49,13 +50,16 @@ def _about_records(summary: ModelAudit, records: ModelRecords, convention: Conve
     unread = {k: v for k, v in summary.status_counts.items() if k not in ("ok", "refusal")}
     if unread:
         what = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in sorted(unread.items()))
+        each = _which_count(records)
         how = {
-            "assert": "each counts as a claim of certainty (0.99); "
+            "assert": f"{each} as a claim of certainty (0.99); "
             "the 'parsed only' values leave them out",
             "drop": "they are left out of the metrics, as this convention does",
-            "zero": "each counts as confidence 0, as this convention does, "
+            "zero": f"{each} as confidence 0, as this convention does, "
             "which gives a wrong answer a perfect score",
         }[convention.missing]
+        if not each:
+            how = "they have no label, so they count nowhere"
         share = sum(unread.values()) / summary.n_records
         out.append(f"{what} of {plural(summary.n_records, 'confidence')} ({share:.1%}): {how}.")
     if summary.status_counts.get("out_of_range", 0) > summary.n_records / 2:
@@ -77,6 +81,20 @@ def _about_records(summary: ModelAudit, records: ModelRecords, convention: Conve
             "a prompt of its own."
         )
     return out
+
+
+def _which_count(records: ModelRecords) -> str:
+    """Which records without a usable confidence are scored: those with a label; "" for none."""
+    if not records.n_unlabelled:
+        return "each counts"
+    if records.streamed:  # the rows are gone, and nobody has counted both at once
+        return "each that has a label counts"
+    kept = records.predictions
+    unread = ~np.isin(kept.status, [STATUSES.index("ok"), STATUSES.index("refusal")])
+    labelled = int((unread & ~np.isnan(kept.label)).sum())
+    if labelled == int(unread.sum()):
+        return "each counts"
+    return f"each of the {labelled:,} that have a label counts" if labelled else ""
 
 
 def _about_numbers(summary: ModelAudit, records: ModelRecords, convention: Convention) -> list[str]:

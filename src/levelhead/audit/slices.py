@@ -7,8 +7,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from levelhead.audit.collect import ModelRecords, Rows
 from levelhead.audit.convention import Convention
+from levelhead.audit.model_records import ModelRecords, Rows
 from levelhead.audit.result import SliceRow
 from levelhead.metrics.binned import ece
 from levelhead.metrics.overconfidence import accuracy, mean_confidence, overconfidence

@@ -13,9 +13,9 @@ import numpy as np
 
 import levelhead
 from levelhead._arrays import FloatArray
-from levelhead.audit.collect import ModelRecords, Rows
 from levelhead.audit.compare import METRICS, compare
 from levelhead.audit.convention import Convention
+from levelhead.audit.model_records import ModelRecords, Rows
 from levelhead.audit.remarks import nothing_to_score, warnings_about
 from levelhead.audit.result import (
     AuditResult,

@@ -18,7 +18,7 @@ from levelhead._text import plural
 from levelhead.audit.compare import shown_p
 from levelhead.audit.result import AuditResult, Comparison, MetricRow, ModelAudit
 from levelhead.cli._output import COLORS, clean, console
-from levelhead.readers import Source
+from levelhead.readers import AnyPath, Source
 
 __all__ = ["Progress", "show"]
 
@@ -111,16 +111,20 @@ class Progress:
         """About to read these files: show a bar at once where they are large."""
         if not self._enabled or self._bar is not None:
             return
-        files = [Path(f) for s in sources for f in s.files]
-        size = sum(f.stat().st_size for f in files if f.exists())
-        if size < SLOW:
+        files = [file for source in sources for file in source.files]
+        if sum(_size(file) for file in files) < SLOW:
             return
-        self._begin(_row_count(files), counts=True)
+        self._begin(_row_count(files), counts="records")
 
-    def advance(self, rows: int) -> None:
+    def counting(self, total: int, what: str) -> None:
+        """About to do this many: show a bar at once, which `advance` moves."""
+        if self._enabled and self._bar is None:
+            self._begin(total, counts=what)
+
+    def advance(self, done: int) -> None:
         """So many more records were read."""
         if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task, rows)
+            self._bar.advance(self._task, done)
 
     def step(self, text: str) -> None:
         """Now doing this."""
@@ -129,12 +133,12 @@ class Progress:
             if self._bar is not None and self._task is not None:
                 self._bar.update(self._task, description=escape(self._text))
 
-    def _begin(self, total: int | None = None, *, counts: bool = False) -> None:
-        """Show the bar; without a total it only moves."""
+    def _begin(self, total: int | None = None, *, counts: str | None = None) -> None:
+        """Show the bar, with a counter of what is counted; without a total it only moves."""
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        counting = [TextColumn("{task.completed:,.0f} records")] if counts else []
+        counting = [TextColumn("{task.completed:,.0f} " + counts)] if counts else []
         left = [TimeRemainingColumn()] if counts else []
         with self._lock:
             if not self._enabled or self._bar is not None:
@@ -152,15 +156,23 @@ class Progress:
             self._task = self._bar.add_task(escape(self._text), total=total)
 
 
-def _row_count(files: Sequence[Path]) -> int | None:
-    """Rows in Parquet files, from their footers; None for formats that do not say."""
-    if any(f.suffix not in (".parquet", ".pq") for f in files):
+def _size(file: AnyPath) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0  # the reader will say what is wrong with the file
+
+
+def _row_count(files: Sequence[AnyPath]) -> int | None:
+    """Rows in Parquet files, from their footers; None where these would take long to look up."""
+    remote = any(not isinstance(file, Path) for file in files)
+    if remote or any(f.suffix not in (".parquet", ".pq") for f in files):
         return None
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return sum(pq.read_metadata(f).num_rows for f in files)
+        return sum(pq.read_metadata(str(f)).num_rows for f in files)
     except (pa.ArrowException, OSError):
         return None  # the reader will say what is wrong with the file
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from levelhead.audit.collect import MAX_ROWS, ModelRecords, collect
+from levelhead.audit.collect import MAX_ROWS, collect
 from levelhead.audit.convention import Convention
 from levelhead.audit.convention import convention as named
+from levelhead.audit.model_records import ModelRecords
 from levelhead.audit.recalibrated import recalibrated
 from levelhead.audit.result import AuditResult, json_text
 from levelhead.audit.summary import audit as run_audit
@@ -26,11 +28,15 @@ from levelhead.records import Predictions
 
 __all__ = ["audit", "audit_files", "gather_one", "write_outputs"]
 
+Engine = Literal["local", "ray"]
+ENGINES = ("local", "ray")
+
 EPILOG = """\b
 Examples:
   levelhead audit predictions.parquet --report report.html
   levelhead audit tuned/ --baseline base/ --by subject --json audit.json
   levelhead audit samples_mmlu.jsonl            (lm-evaluation-harness)
+  levelhead audit --engine ray 's3://bucket/run/*.parquet'
   levelhead audit outputs.jsonl --text completion --gold answer \\
       --pattern 'Confidence: (?P<confidence>[0-9.]+)'
 """
@@ -54,6 +60,18 @@ Examples:
     "--split-by", metavar="COLUMN", help="Cross-calibration never splits its values (else prompts)."
 )
 @resampling_options
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="local",
+    show_default=True,
+    help="Where FILES are read: in this process, or by the workers of a Ray cluster.",
+)
+@click.option(
+    "--ray-address",
+    metavar="ADDRESS",
+    help="The cluster's, such as auto or host:port; else RAY_ADDRESS, or this machine.",
+)
 @quiet_option()
 @reading_options
 def audit(
@@ -68,11 +86,13 @@ def audit(
     n_boot: int,
     level: float,
     seed: int,
+    engine: Engine,
+    ray_address: str | None,
     quiet: bool,
     convention: str,
     **given: Any,
 ) -> None:
-    """Audit the predictions in FILES: files, folders or quoted globs.
+    """Audit the predictions in FILES: files, folders, quoted globs, or addresses such as s3://.
 
     A folder, or the shards of one set, is one model; every other file is a model of its own.
     Parquet, JSON Lines, CSV, Arrow, and the logs of lm-evaluation-harness, Inspect, TRL, verl,
@@ -82,6 +102,8 @@ def audit(
         raise click.UsageError("give --calibrator or --cross-calibrate, not both")
     if split_by is not None and cross_calibrate is None:
         raise click.UsageError("--split-by belongs to --cross-calibrate")
+    if ray_address is not None and engine != "ray":
+        raise click.UsageError("--ray-address belongs to --engine ray")
     options = read_options(by=by, convention=convention, **given)
     fitted = () if calibrator is None else (str(calibrator),)
     check_targets((report, target(json_path)), (*files, *baseline, *fitted))
@@ -97,6 +119,8 @@ def audit(
             n_boot=n_boot,
             level=level,
             seed=seed,
+            engine=engine,
+            ray_address=ray_address,
             progress=progress,
         )
     with still_open():
@@ -116,6 +140,8 @@ def audit_files(
     n_boot: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    engine: Engine = "local",
+    ray_address: str | None = None,
     progress: Progress,
 ) -> AuditResult:
     """Everything between the arguments and the result, for any command that audits files."""
@@ -123,8 +149,9 @@ def audit_files(
     kept = options
     if split_by is not None:
         kept = dataclasses.replace(options, evidence=(split_by,), asked=((split_by, "--split-by"),))
-    models = list(gather(files, kept, log, rules, progress).values())
-    base = gather_one(baseline, kept, log, rules, progress) if baseline else None
+    read = functools.partial(gather, engine=engine, ray_address=ray_address)
+    models = list(read(files, kept, log, rules, progress).values())
+    base = gather_one(baseline, kept, log, rules, progress, read=read) if baseline else None
     pairs, alarms = None, []
     if calibrator is not None or cross_calibrate is not None:
         progress.step("calibrating")
@@ -201,11 +228,27 @@ def gather(
     log: ReadLog,
     rules: Convention,
     progress: Progress,
+    *,
+    engine: Engine = "local",
+    ray_address: str | None = None,
 ) -> dict[str, ModelRecords]:
     """The records of every model in the files."""
     sources = resolve(files, log=log)
     if options.pool:
         sources = [pooled(sources)]
+    if engine == "ray":
+        from levelhead.audit.on_ray import collect_on_ray
+
+        progress.counting(sum(len(source.files) for source in sources), "files")
+        found = collect_on_ray(
+            sources,
+            options,
+            log,
+            missing=rules.missing,
+            address=ray_address,
+            on_part=progress.advance,
+        )
+        return chosen(found, options.only)
     progress.reading(sources)
     found = collect(sources, options, log, missing=rules.missing, on_block=progress.advance)
     return chosen(found, options.only)
@@ -218,12 +261,14 @@ def gather_one(
     rules: Convention,
     progress: Progress,
     name: str = "baseline",
+    *,
+    read: Callable[..., dict[str, ModelRecords]] = gather,
 ) -> ModelRecords:
     """The records of one model; several in the files are an error that names them.
 
     `--only` chooses among several; the one model of a file needs no choice.
     """
-    found = gather(files, dataclasses.replace(options, only=None), log, rules, progress)
+    found = read(files, dataclasses.replace(options, only=None), log, rules, progress)
     found = chosen(found, options.only) if len(found) > 1 else found
     if len(found) != 1:
         raise InvalidInputError(

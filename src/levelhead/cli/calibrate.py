@@ -258,7 +258,7 @@ def _stated_name(predictions: Predictions, files: tuple[str, ...]) -> str | None
     sources.append(pooled(sources))
     for source in sources:
         name = name.removeprefix(f"{source.name}/")
-    paths = [Path(file) for source in sources for file in source.files]
+    paths = [file for source in sources for file in source.files]
     unsaid = {"model", "", *(s.name for s in sources), *(p.stem for p in paths)}
     return None if name in unsaid else name
 

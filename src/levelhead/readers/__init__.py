@@ -42,6 +42,7 @@ from levelhead.readers import (
 from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptions
 from levelhead.readers._columns import answer_key, elicitation_name
 from levelhead.readers._files import os_problem, reading, show
+from levelhead.readers._remote import AnyPath, RemotePath, as_path
 from levelhead.readers._sniff import sniff
 from levelhead.readers.sources import Source, chosen, is_chosen, pooled
 from levelhead.readers.sources import resolve as _resolve
@@ -51,6 +52,7 @@ __all__ = [
     "BATCH_ROWS",
     "ENDINGS",
     "TABLE",
+    "AnyPath",
     "Head",
     "ReadLog",
     "ReadOptions",
@@ -130,14 +132,14 @@ def find_reader(head: Head, options: ReadOptions) -> Reader:
 
 
 def read(
-    files: Iterable[str | os.PathLike[str]],
+    files: Iterable[str | os.PathLike[str] | RemotePath],
     options: ReadOptions | None = None,
     log: ReadLog | None = None,
 ) -> Iterator[Predictions]:
     """The predictions in some files, block by block.
 
     Args:
-        files: paths of files.
+        files: paths of files, or addresses such as `s3://bucket/file.parquet`.
         options: what the user says about them.
         log: takes what was found out.
 
@@ -160,7 +162,7 @@ def read(
     log = ReadLog() if log is None else log
     _check(options)
     for file in files:
-        path = Path(file)
+        path = as_path(file)
         with reading(path):
             head = sniff(path)
             reader = find_reader(head, options)
@@ -169,7 +171,7 @@ def read(
             yield from _named(reader.read(path, options, log), path, log)
 
 
-def _named(blocks: Iterator[Predictions], path: Path, log: ReadLog) -> Iterator[Predictions]:
+def _named(blocks: Iterator[Predictions], path: AnyPath, log: ReadLog) -> Iterator[Predictions]:
     """The blocks of one file; how many of its rows name no prompt although it has ids is said."""
     rows = unnamed = 0
     has_ids = False
@@ -300,7 +302,8 @@ def resolve(
     file is a model of its own, named after it.
 
     Args:
-        arguments: files, folders and globs, or a single one.
+        arguments: files, folders and globs, or a single one; also at an address that pyarrow opens,
+            such as `s3://bucket/run/*.parquet`.
         name: puts all files together as one model of that name.
         log: takes what was put together.
 
@@ -383,11 +386,11 @@ def _writing(error: OSError, path: Path) -> str:
     return os_problem(error, path).removeprefix("cannot be read: ")
 
 
-def _is_known(path: Path) -> bool:
+def _is_known(path: AnyPath) -> bool:
     return any(reader.recognizes(sniff(path)) for reader in TABLE[:-1]) or _is_table(path)
 
 
-def _is_table(path: Path) -> bool:
+def _is_table(path: AnyPath) -> bool:
     """Whether a JSON file is an array of records, and not a configuration or a summary."""
     with reading(path), path.open("rb") as file:
         return file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from levelhead.readers._remote import AnyPath
 from levelhead.records import Kind, Predictions
 
 __all__ = [
@@ -129,7 +130,7 @@ class Head:
         members: names of the members where the file is a ZIP archive.
     """
 
-    path: Path
+    path: AnyPath
     container: str
     columns: tuple[str, ...] = ()
     first: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -150,7 +151,7 @@ class Reader:
     name: str
     description: str
     recognizes: Callable[[Head], bool]
-    read: Callable[[Path, ReadOptions, ReadLog], Iterator[Predictions]]
+    read: Callable[[AnyPath, ReadOptions, ReadLog], Iterator[Predictions]]
 
 
 def evidence_columns(

@@ -8,7 +8,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from levelhead.elicitation import Elicited
 from levelhead.errors import RecordError, unknown_name
 from levelhead.readers._base import BATCH_ROWS, ReadLog, ReadOptions
 from levelhead.readers._files import show
+from levelhead.readers._remote import AnyPath
 from levelhead.records import PROVENANCES, STATUSES, Kind, Predictions, id_text
 
 __all__ = [
@@ -60,7 +60,7 @@ class RowBuilder:
 
     kind: Kind
     model: str
-    path: Path
+    path: AnyPath
     options: ReadOptions
     log: ReadLog
 

@@ -8,11 +8,11 @@ import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pyarrow as pa
 
 from levelhead.errors import InvalidInputError, RecordError
+from levelhead.readers._remote import AnyPath, RemotePath
 
 __all__ = ["one_line", "os_problem", "reading", "show"]
 
@@ -37,27 +37,33 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= MAX_MESSAGE else shown[: MAX_MESSAGE - 3] + "..."
 
 
-def show(path: str | os.PathLike[str]) -> str:
+def show(path: str | os.PathLike[str] | RemotePath) -> str:
     """The path as a message shows it."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in os.fspath(path)
+        for c in str(path)
     )
 
 
-def os_problem(error: OSError, path: Path) -> str:
+def os_problem(error: OSError, path: AnyPath) -> str:
     """What an operating system's error means for the user, and what to do about it."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return f"expected a file, found none of that name{_nearest(path)}"
     if error.errno in _WHY:
         return _WHY[error.errno]
+    if error.errno is None and isinstance(path, RemotePath):
+        said = one_line(str(error).strip().split("\n")[0].rstrip(".")[:300])
+        return (
+            f"cannot be read: {said}; check the address, the credentials and the connection, and "
+            "that the file is whole"
+        )
     if error.errno is None:  # Arrow's own: the content is wrong, not the access
         return _damaged(error)
     return f"cannot be read: {error.strerror or error}; check the disk and the path"
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: AnyPath) -> Iterator[None]:
     """Turn everything that can go wrong inside into a `RecordError` on one line with the path."""
     try:
         yield
@@ -93,8 +99,10 @@ def _damaged(error: Exception) -> str:
     )
 
 
-def _nearest(path: Path) -> str:
+def _nearest(path: AnyPath) -> str:
     folder = path.parent
+    if isinstance(path, RemotePath) or isinstance(folder, RemotePath):
+        return "; check the address"
     try:
         names = os.listdir(folder)
     except OSError:

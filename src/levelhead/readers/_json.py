@@ -11,11 +11,11 @@ import json
 import json.scanner
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from levelhead.errors import RecordError
 from levelhead.readers._files import reading, show
+from levelhead.readers._remote import AnyPath
 
 __all__ = ["json_lines", "json_object"]
 
@@ -27,7 +27,7 @@ _scan = _make_scanner(json.JSONDecoder())
 _WIDE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_lines(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
     """The records of a JSON Lines file with their 1-based line numbers; blank lines are skipped.
 
     Args:
@@ -60,7 +60,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise RecordError("expected at least one record, got an empty file", show(path))
 
 
-def json_object(path: Path) -> Any:
+def json_object(path: AnyPath) -> Any:
     """The value that a whole JSON file holds.
 
     Args:
@@ -89,7 +89,7 @@ def _quick(raw: bytes) -> Any:
     return value if text[end:] in _ENDS and b"\\u" not in raw else None
 
 
-def _parse(raw: bytes, path: Path, number: int | None) -> Any:
+def _parse(raw: bytes, path: AnyPath, number: int | None) -> Any:
     """`number` is the line that `raw` is, or None where it is the whole file."""
     try:
         value = json.loads(raw.decode("utf-8"))
@@ -120,7 +120,7 @@ def _parse(raw: bytes, path: Path, number: int | None) -> Any:
     return _clean(value) if _ESCAPE.search(raw) else value
 
 
-def _without_mark(raw: bytes, path: Path) -> bytes:
+def _without_mark(raw: bytes, path: AnyPath) -> bytes:
     if raw.startswith(_WIDE):
         raise RecordError(
             "expected UTF-8 text, got UTF-16 or UTF-32; convert the file", show(path), 1

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from levelhead.readers._columns import as_label, grade
 from levelhead.readers._files import reading, show
 from levelhead.readers._json import json_lines, json_object
 from levelhead.readers._logs import prompt_key
+from levelhead.readers._remote import AnyPath, arrow_source
 from levelhead.records import Predictions, id_text
 
 __all__ = ["attach_labels", "needs_labels"]
@@ -37,7 +37,7 @@ GOLD_COLUMNS = ("gold", "answer", "target", "ground_truth", "reference", "expect
 class _Labels:
     """The rows of a labels file: where each came from, its keys, and what it says."""
 
-    path: Path
+    path: AnyPath
     lines: list[int]
     ids: list[str] | None
     prompts: list[str] | None
@@ -67,7 +67,7 @@ class _Labels:
         return rows
 
 
-def needs_labels(path: Path, options: ReadOptions, what: str) -> None:
+def needs_labels(path: AnyPath, options: ReadOptions, what: str) -> None:
     """Refuses a log without correctness when the user gave no labels.
 
     Args:
@@ -88,7 +88,7 @@ def needs_labels(path: Path, options: ReadOptions, what: str) -> None:
 
 def attach_labels(
     blocks: Iterable[Predictions],
-    path: Path,
+    path: AnyPath,
     options: ReadOptions,
     log: ReadLog,
     *,
@@ -145,7 +145,7 @@ def _by_key(
     labels: _Labels,
     keys: list[str],
     name: str,
-    path: Path,
+    path: AnyPath,
     log: ReadLog,
 ) -> Iterator[Predictions]:
     rows = labels.index(keys, name)
@@ -184,7 +184,7 @@ def _by_key(
 
 
 def _by_order(
-    blocks: list[Predictions], labels: _Labels, path: Path, log: ReadLog
+    blocks: list[Predictions], labels: _Labels, path: AnyPath, log: ReadLog
 ) -> Iterator[Predictions]:
     total = sum(map(len, blocks))
     if total != len(labels):
@@ -236,7 +236,7 @@ def _answers(block: Predictions) -> list[str | None]:
     return [a if a is not None else b for a, b in zip(*columns, strict=True)]
 
 
-def _load(path: Path, options: ReadOptions, log: ReadLog) -> _Labels:
+def _load(path: AnyPath, options: ReadOptions, log: ReadLog) -> _Labels:
     lines: list[int] = []
     records: list[Mapping[str, Any]] = []
     for line, record in _records(path):
@@ -274,7 +274,9 @@ def _load(path: Path, options: ReadOptions, log: ReadLog) -> _Labels:
     )
 
 
-def _keys(records: list[Mapping[str, Any]], lines: list[int], name: str, path: Path) -> list[str]:
+def _keys(
+    records: list[Mapping[str, Any]], lines: list[int], name: str, path: AnyPath
+) -> list[str]:
     keys: list[str] = []
     for line, record in zip(lines, records, strict=True):
         value = record.get(name)
@@ -290,7 +292,7 @@ def _column(
     asked: str | None,
     synonyms: tuple[str, ...],
     fields: list[str],
-    path: Path,
+    path: AnyPath,
     *,
     strict: bool = True,
 ) -> str | None:
@@ -303,13 +305,13 @@ def _column(
     return next((name for name in synonyms if name in fields), None)
 
 
-def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _records(path: AnyPath) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """(line, record) of a Parquet, JSON Lines or JSON file."""
     with reading(path), path.open("rb") as file:
         start = file.read(4096)
     if start.startswith(b"PAR1"):
         with reading(path):
-            rows: list[Mapping[str, Any]] = pq.read_table(path).to_pylist()
+            rows: list[Mapping[str, Any]] = pq.read_table(arrow_source(path)).to_pylist()
         yield from enumerate(rows, start=1)
     elif start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
         rows = json_object(path)

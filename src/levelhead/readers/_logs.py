@@ -8,7 +8,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from levelhead.elicitation import Elicited
@@ -16,6 +15,7 @@ from levelhead.errors import RecordError
 from levelhead.readers._base import OWN, ReadLog, ReadOptions
 from levelhead.readers._columns import RowBuilder, elicitation_name, parse_text
 from levelhead.readers._files import show
+from levelhead.readers._remote import AnyPath
 from levelhead.records import Predictions
 
 __all__ = [
@@ -63,7 +63,7 @@ class LogRows:
         log: where decisions and oddities go.
     """
 
-    def __init__(self, path: Path, options: ReadOptions, log: ReadLog) -> None:
+    def __init__(self, path: AnyPath, options: ReadOptions, log: ReadLog) -> None:
         self.path, self.options, self.log = path, options, log
         self._builders: dict[str, RowBuilder] = {}
         self._sought = set(options.by)
@@ -176,7 +176,7 @@ def _from_elicited(found: Elicited) -> dict[str, Any]:
     return {"confidence": found.confidence, "status": found.status, "provenance": provenance}
 
 
-def message_text(value: Any, where: str, path: Path, line: int | None = None) -> str | None:
+def message_text(value: Any, where: str, path: AnyPath, line: int | None = None) -> str | None:
     """The text of a completion, whatever shape it has.
 
     Args:
@@ -297,7 +297,9 @@ def pick(
     raise rows.error(f"{what}: it is not clear which of {listed} holds it; choose with --scorer")
 
 
-def token_logprobs(content: Any, path: Path, line: int | None = None) -> list[tuple[bytes, float]]:
+def token_logprobs(
+    content: Any, path: AnyPath, line: int | None = None
+) -> list[tuple[bytes, float]]:
     """The tokens of an answer and their log-probabilities, from a chat `logprobs.content` list.
 
     Args:
@@ -361,7 +363,7 @@ def probability_of_tokens(tokens: Sequence[tuple[bytes, float]], rule: str) -> f
 
 
 def token_evidence(
-    content: Any, wanted: Sequence[str], path: Path, line: int | None = None
+    content: Any, wanted: Sequence[str], path: AnyPath, line: int | None = None
 ) -> dict[str, Any]:
     """What a chat log says of the answer's tokens, as evidence columns.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import pyarrow as pa
 
 from levelhead.errors import RecordError
 from levelhead.readers._base import ReadLog, ReadOptions
 from levelhead.readers._files import one_line, show
+from levelhead.readers._remote import AnyPath
 from levelhead.readers._values import is_list, is_number, is_text
 from levelhead.records import Kind
 
@@ -97,7 +97,7 @@ class Roles:
 
 
 def roles(
-    schema: Mapping[str, pa.DataType], options: ReadOptions, path: Path, log: ReadLog
+    schema: Mapping[str, pa.DataType], options: ReadOptions, path: AnyPath, log: ReadLog
 ) -> Roles:
     """Find the columns.
 
@@ -153,7 +153,7 @@ def roles(
     )
 
 
-def missing_column(name: str, role: str, names: Iterable[str], path: Path) -> RecordError:
+def missing_column(name: str, role: str, names: Iterable[str], path: AnyPath) -> RecordError:
     """The error for a column that the user names and the file does not have."""
     names = list(names)
     near = difflib.get_close_matches(name, names, n=1)
@@ -165,7 +165,7 @@ def missing_column(name: str, role: str, names: Iterable[str], path: Path) -> Re
 
 
 class _Finder:
-    def __init__(self, schema: Mapping[str, pa.DataType], path: Path, log: ReadLog) -> None:
+    def __init__(self, schema: Mapping[str, pa.DataType], path: AnyPath, log: ReadLog) -> None:
         self.schema, self.path, self.log = schema, path, log
         self.plain: dict[str, str] = {}
         for name in schema:

@@ -7,7 +7,6 @@ import json
 import stat
 import zipfile
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ from levelhead.errors import RecordError
 from levelhead.readers._base import Head
 from levelhead.readers._files import reading, show
 from levelhead.readers._json import json_lines, json_object
+from levelhead.readers._remote import AnyPath, arrow_source
 
 __all__ = ["container_of", "sniff"]
 
@@ -31,7 +31,7 @@ _STREAM = b"\xff\xff\xff\xff"
 _SPACE = b" \t\r\n"
 
 
-def container_of(path: Path) -> str:
+def container_of(path: AnyPath) -> str:
     """`parquet`, `arrow`, `zip`, `json`, `jsonl`, `csv` or `unknown`.
 
     Args:
@@ -83,7 +83,7 @@ def container_of(path: Path) -> str:
     return "unknown"
 
 
-def sniff(path: Path) -> Head:
+def sniff(path: AnyPath) -> Head:
     """What is known of a file before a reader is chosen for it.
 
     Args:
@@ -95,15 +95,14 @@ def sniff(path: Path) -> Head:
     Raises:
         RecordError: the file cannot be read, is empty, compressed or damaged.
     """
-    path = Path(path)
     container = container_of(path)
     with reading(path):
         if container == "parquet":
-            return Head(path, container, tuple(pq.read_schema(path).names))
+            return Head(path, container, tuple(pq.read_schema(arrow_source(path)).names))
         if container == "arrow":
             return Head(path, container, tuple(_arrow_schema(path).names))
         if container == "zip":
-            with zipfile.ZipFile(path) as file:
+            with path.open("rb") as raw, zipfile.ZipFile(raw) as file:
                 return Head(path, container, members=tuple(file.namelist()))
         if container == "jsonl":
             first = next(record for _, record in json_lines(path))
@@ -113,7 +112,7 @@ def sniff(path: Path) -> Head:
     return Head(path, container)
 
 
-def _refuse_pipe(path: Path) -> None:
+def _refuse_pipe(path: AnyPath) -> None:
     """A file is opened several times, so what can be read only once would hang or be lost."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -122,7 +121,7 @@ def _refuse_pipe(path: Path) -> None:
         )
 
 
-def _json_head(path: Path) -> Head:
+def _json_head(path: AnyPath) -> Head:
     value = json_object(path)
     if isinstance(value, dict):
         return Head(path, "json", tuple(value), value)
@@ -132,7 +131,7 @@ def _json_head(path: Path) -> Head:
     return Head(path, "json")
 
 
-def _json_or_lines(path: Path) -> str:
+def _json_or_lines(path: AnyPath) -> str:
     """A first line that is an object by itself with another line behind it makes JSON Lines."""
     with path.open("rb") as file:
         lines = (line for line in file if not line.isspace())
@@ -148,7 +147,7 @@ def _json_or_lines(path: Path) -> str:
     return "jsonl"
 
 
-def _arrow_schema(path: Path) -> pa.Schema:
+def _arrow_schema(path: AnyPath) -> pa.Schema:
     with path.open("rb") as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)

@@ -9,7 +9,6 @@ import dataclasses
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from levelhead.readers._base import BATCH_ROWS
 from levelhead.readers._columns import plain_column
 from levelhead.readers._files import show
 from levelhead.readers._json import json_lines, json_object
+from levelhead.readers._remote import BUFFER, AnyPath, arrow_source, is_remote
 from levelhead.readers._values import Place, is_number
 
 __all__ = ["PEEK", "Table", "open_table"]
@@ -56,7 +56,7 @@ class Table:
     batches: Callable[[Sequence[str], int], Batches]
 
 
-def open_table(path: Path, container: str) -> Table:
+def open_table(path: AnyPath, container: str) -> Table:
     """The file as a table.
 
     Args:
@@ -85,21 +85,22 @@ def open_table(path: Path, container: str) -> Table:
     return kinds[container](path)
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: AnyPath) -> Table:
     # One column chunk is read a megabyte at a time: a file may be a single row group.
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(arrow_source(path)) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
     _unique(schema.names, path)
 
     def batches(names: Sequence[str], size: int) -> Batches:
-        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+        buffer = BUFFER if is_remote(path) else 1 << 20
+        with pq.ParquetFile(arrow_source(path), buffer_size=buffer, pre_buffer=False) as file:
             stream = file.iter_batches(batch_size=size, columns=list(names), use_threads=False)
             yield from _numbered(stream, names, path)
 
     return Table(_types(schema), rows, _metadata(schema), batches)
 
 
-def _arrow(path: Path) -> Table:
+def _arrow(path: AnyPath) -> Table:
     with path.open("rb") as file, _arrow_reader(file) as reader:
         schema = reader.schema
     _unique(schema.names, path)
@@ -122,7 +123,7 @@ def _arrow_reader(file: Any) -> Any:
     return pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
 
 
-def _csv(path: Path) -> Table:
+def _csv(path: AnyPath) -> Table:
     """All columns as strings: what they hold is decided by the same rules as for JSON."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
@@ -137,7 +138,7 @@ def _csv(path: Path) -> Table:
         convert = pa_csv.ConvertOptions(
             column_types=dict.fromkeys(header, pa.string()), include_columns=list(names)
         )
-        stream = pa_csv.open_csv(path, parse_options=parse, convert_options=convert)
+        stream = pa_csv.open_csv(arrow_source(path), parse_options=parse, convert_options=convert)
         parts = (b.slice(i, size) for b in stream for i in range(0, b.num_rows, size))
         for columns, place in _numbered(parts, names, path):
             yield columns, dataclasses.replace(place, first=place.first + 1)
@@ -145,7 +146,7 @@ def _csv(path: Path) -> Table:
     return Table(_text_types(path, header, parse), None, {}, batches)
 
 
-def _text_types(path: Path, header: list[str], parse: Any) -> dict[str, pa.DataType]:
+def _text_types(path: AnyPath, header: list[str], parse: Any) -> dict[str, pa.DataType]:
     """The types that the first rows suggest: they decide which column can be what."""
     with path.open("rb") as file:
         lines = list(islice(file, PEEK))
@@ -156,7 +157,7 @@ def _text_types(path: Path, header: list[str], parse: Any) -> dict[str, pa.DataT
     return _types(sample.schema)
 
 
-def _json_lines(path: Path) -> Table:
+def _json_lines(path: AnyPath) -> Table:
     records = json_lines(path)
     first = list(islice(records, PEEK))
 
@@ -169,7 +170,7 @@ def _json_lines(path: Path) -> Table:
     return Table(_sampled([r for _, r in first]), None, {}, batches)
 
 
-def _json(path: Path) -> Table:
+def _json(path: AnyPath) -> Table:
     value = json_object(path)
     if isinstance(value, dict):
         value = _rows_of(value)
@@ -204,7 +205,7 @@ def _rows_of(value: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _from_records(
-    records: Iterable[tuple[int, Mapping[str, Any]]], names: Sequence[str], size: int, path: Path
+    records: Iterable[tuple[int, Mapping[str, Any]]], names: Sequence[str], size: int, path: AnyPath
 ) -> Batches:
     records, size = iter(records), min(size, JSON_BATCH_ROWS)
     while part := list(islice(records, size)):
@@ -226,7 +227,7 @@ def _sampled(records: Sequence[Mapping[str, Any]]) -> dict[str, pa.DataType]:
     return {name: plain_column([r.get(name) for r in records]).type for name in names}
 
 
-def _numbered(batches: Iterable[Any], names: Sequence[str], path: Path) -> Batches:
+def _numbered(batches: Iterable[Any], names: Sequence[str], path: AnyPath) -> Batches:
     row = 1
     for batch in batches:
         if batch.num_rows:
@@ -234,7 +235,7 @@ def _numbered(batches: Iterable[Any], names: Sequence[str], path: Path) -> Batch
             row += batch.num_rows
 
 
-def _unique(names: Sequence[str], path: Path) -> None:
+def _unique(names: Sequence[str], path: AnyPath) -> None:
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if list(names).count(name) > 1})
         raise RecordError(

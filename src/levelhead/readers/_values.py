@@ -8,7 +8,6 @@ value that says the column is not what it was taken for stops the reading.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -22,6 +21,7 @@ from levelhead.errors import RecordError
 from levelhead.readers._base import ReadLog
 from levelhead.readers._columns import ROUNDING, as_label
 from levelhead.readers._files import one_line, show
+from levelhead.readers._remote import AnyPath
 from levelhead.records import STATUSES
 
 __all__ = [
@@ -64,7 +64,7 @@ class Place:
         lines: 1-based line of every row, where rows are not simply numbered.
     """
 
-    path: Path
+    path: AnyPath
     first: int = 1
     lines: IntArray | None = None
 
@@ -171,7 +171,7 @@ class ConfidenceColumn:
         self.usable, self.unusable = self.usable + ok, self.unusable + values.size - ok
         return values, status
 
-    def finish(self, path: Path) -> None:
+    def finish(self, path: AnyPath) -> None:
         """Raises:
         RecordError: the whole file held not one usable confidence.
         """

@@ -11,13 +11,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 import zstandard
 
 from levelhead.errors import RecordError
 from levelhead.readers._files import reading, show
+from levelhead.readers._remote import AnyPath
 
 __all__ = ["MEMBER_CAP", "Archive", "open_archive"]
 
@@ -47,7 +47,7 @@ class Archive:
         file: its bytes.
     """
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, file: IO[bytes]) -> None:
+    def __init__(self, path: AnyPath, archive: zipfile.ZipFile, file: IO[bytes]) -> None:
         self.path, self._archive, self._file = path, archive, file
         self.names = archive.namelist()
 
@@ -99,7 +99,7 @@ class Archive:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
+def open_archive(path: AnyPath) -> Iterator[Archive]:
     """Open a ZIP archive for reading one member after another.
 
     Args:

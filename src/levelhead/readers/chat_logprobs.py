@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from levelhead.readers._base import Head, Reader, ReadLog, ReadOptions
@@ -24,6 +23,7 @@ from levelhead.readers._logs import (
     token_evidence,
     token_logprobs,
 )
+from levelhead.readers._remote import AnyPath
 from levelhead.records import Predictions
 
 __all__ = ["READER"]
@@ -39,7 +39,7 @@ _RULES_IN_WORDS = {
 class _Responses(LogRows):
     """The rows of one file of responses, and how often which kind of confidence occurred."""
 
-    def __init__(self, path: Path, options: ReadOptions, log: ReadLog) -> None:
+    def __init__(self, path: AnyPath, options: ReadOptions, log: ReadLog) -> None:
         super().__init__(path, options, log)
         if options.scorer is not None and options.scorer not in LOGPROB_RULES:
             raise self.error(
@@ -98,12 +98,12 @@ def _recognizes(head: Head) -> bool:
     )
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     needs_labels(path, options, "chat completions")
     yield from attach_labels(_rows(path, options, log), path, options, log)
 
 
-def _rows(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _rows(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     rows = _Responses(path, options, log)
     for line, record in _records(path, rows):
         if "response" in record and "choices" not in record:
@@ -115,7 +115,7 @@ def _rows(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
     yield from rows.rest()
 
 
-def _records(path: Path, rows: LogRows) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _records(path: AnyPath, rows: LogRows) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """(line, object) of JSON Lines, of an array (its position is the line) or of one object."""
     if not _is_whole(path):
         yield from json_lines(path)
@@ -127,7 +127,7 @@ def _records(path: Path, rows: LogRows) -> Iterator[tuple[int, Mapping[str, Any]
         yield i, record
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(path: AnyPath) -> bool:
     """Whether the file is one JSON value over several lines, or an array."""
     with reading(path), path.open("rb") as file:
         for raw in file:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from levelhead.readers._columns import elicitation_name, grade, parser, plain_co
 from levelhead.readers._files import show
 from levelhead.readers._labels import attach_labels
 from levelhead.readers._logs import prompt_key
+from levelhead.readers._remote import AnyPath
 from levelhead.readers._roles import Roles, missing_column, roles
 from levelhead.readers._sniff import container_of
 from levelhead.readers._status import StatusColumn
@@ -68,7 +68,7 @@ def _recognizes(head: Head) -> bool:
     return head.container in ("parquet", "arrow", "csv", "jsonl", "json")
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     table = open_table(path, container_of(path))
     found = roles(table.schema, options, path, log)
     check_by(options, table, path)
@@ -78,13 +78,13 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
     return attach_labels(blocks, path, options, log, ids=found.prompt_id is not None)
 
 
-def keeps_text(table: Table, path: Path) -> bool:
+def keeps_text(table: Table, path: AnyPath) -> bool:
     """Whether the file is small enough for its texts to be kept."""
     few = table.rows is None or table.rows <= MAX_TEXT_ROWS
     return few and path.stat().st_size <= MAX_TEXT_BYTES
 
 
-def check_by(options: ReadOptions, table: Table, path: Path) -> None:
+def check_by(options: ReadOptions, table: Table, path: AnyPath) -> None:
     """Raises:
     RecordError: a column that the user asks for, to slice by it or to keep it, is not in the file.
     """
@@ -114,7 +114,7 @@ class _Columns:
     """Reads one file of which the role of every column is known."""
 
     def __init__(
-        self, table: Table, found: Roles, options: ReadOptions, path: Path, log: ReadLog
+        self, table: Table, found: Roles, options: ReadOptions, path: AnyPath, log: ReadLog
     ) -> None:
         self.table, self.found, self.options = table, found, options
         self.path, self.log = path, log

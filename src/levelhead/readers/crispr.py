@@ -7,7 +7,6 @@ truth's posterior and no statement of the model. Prompts repeat; they are the cl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from levelhead.errors import RecordError
 from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptions, evidence_columns
 from levelhead.readers._files import show
 from levelhead.readers._logs import prompt_key
+from levelhead.readers._remote import AnyPath
 from levelhead.readers._roles import missing_column
 from levelhead.readers._sniff import container_of
 from levelhead.readers._tables import TEXT_BATCH_ROWS, open_table
@@ -36,7 +36,7 @@ def _recognizes(head: Head) -> bool:
     return head.container in _TABLES and set(head.columns) >= _COLUMNS
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     table = open_table(path, container_of(path))
     check_by(options, table, path)
     outcome = options.outcome or "hit"

@@ -14,7 +14,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from levelhead.errors import RecordError
@@ -30,6 +29,7 @@ from levelhead.readers._logs import (
     stated,
     token_logprobs,
 )
+from levelhead.readers._remote import AnyPath
 from levelhead.readers._zip import Archive, open_archive
 from levelhead.records import Predictions
 
@@ -46,7 +46,7 @@ _NO_ANSWER, _PARTIAL = "N", "P"
 class _Samples(LogRows):
     """The rows of one log and what was decided about it."""
 
-    def __init__(self, path: Path, options: ReadOptions, log: ReadLog) -> None:
+    def __init__(self, path: AnyPath, options: ReadOptions, log: ReadLog) -> None:
         super().__init__(path, options, log)
         asked = options.scorer
         self.from_tokens = asked is not None and asked.split("+")[-1] == _LOGPROBS
@@ -107,7 +107,7 @@ def _recognizes(head: Head) -> bool:
     return isinstance(evaluation, Mapping) and bool({"task", "model", "eval_id"} & set(evaluation))
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     rows = _Samples(path, options, log)
     with reading(path), path.open("rb") as file:
         packed = file.read(2) == b"PK"

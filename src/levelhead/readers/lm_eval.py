@@ -13,7 +13,6 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from levelhead.errors import RecordError
@@ -22,6 +21,7 @@ from levelhead.readers._columns import as_label, grade
 from levelhead.readers._files import reading, show
 from levelhead.readers._json import json_lines
 from levelhead.readers._logs import LogRows, number
+from levelhead.readers._remote import AnyPath
 from levelhead.records import Predictions
 
 __all__ = ["READER"]
@@ -44,7 +44,7 @@ _PER_BYTE = (
 class _Samples(LogRows):
     """The rows of one samples file and what was decided about it."""
 
-    def __init__(self, path: Path, options: ReadOptions, log: ReadLog) -> None:
+    def __init__(self, path: AnyPath, options: ReadOptions, log: ReadLog) -> None:
         super().__init__(path, options, log)
         self.filter: str | None = None
         self.metric: str | None = None
@@ -115,7 +115,7 @@ def _is_aggregate(columns: set[str]) -> bool:
     return columns >= {"results", "versions"} and bool(columns & {"configs", "n-shot", "config"})
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     _refuse_aggregate(path)
     rows = _Samples(path, options, log)
     for line, record in json_lines(path):
@@ -137,7 +137,7 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
     yield from rows.rest()
 
 
-def _refuse_aggregate(path: Path) -> None:
+def _refuse_aggregate(path: AnyPath) -> None:
     """The results file holds averages only, and is one indented object: its first line says so."""
     with reading(path), path.open("rb") as file:
         start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n{")

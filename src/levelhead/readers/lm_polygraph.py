@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from levelhead._optional import optional_import
@@ -20,6 +19,7 @@ from levelhead.readers._columns import as_label
 from levelhead.readers._files import show
 from levelhead.readers._labels import attach_labels, needs_labels
 from levelhead.readers._logs import LogRows, message_text, number, prompt_key
+from levelhead.readers._remote import AnyPath
 from levelhead.records import Predictions
 
 __all__ = ["READER"]
@@ -44,7 +44,7 @@ def _recognizes(head: Head) -> bool:
     return head.container == "zip" and any(name.endswith("/data.pkl") for name in head.members)
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     if not options.allow_pickle:
         raise RecordError(
             "this is a Python pickle, and opening one runs whatever code its author put into it; "
@@ -53,7 +53,8 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
         )
     torch = optional_import("torch", "reading lm-polygraph .man files", "polygraph")
     try:
-        manager = torch.load(path, map_location="cpu", weights_only=False)
+        with path.open("rb") as file:
+            manager = torch.load(file, map_location="cpu", weights_only=False)
     except (
         pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, ImportError,
         AttributeError, TypeError, IndexError,
@@ -66,7 +67,7 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
 
 
 def from_manager(
-    manager: Any, path: Path, options: ReadOptions, log: ReadLog
+    manager: Any, path: AnyPath, options: ReadOptions, log: ReadLog
 ) -> Iterator[Predictions]:
     """Predictions from what `UEManager.save` wrote, once it is loaded.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow as pa
 from levelhead.errors import RecordError
 from levelhead.readers._base import BATCH_ROWS, Head, Reader, ReadLog, ReadOptions
 from levelhead.readers._files import show
+from levelhead.readers._remote import AnyPath
 from levelhead.readers._sniff import container_of
 from levelhead.readers._tables import TEXT_BATCH_ROWS, open_table
 from levelhead.readers._values import Place, decoded, is_text, labels, weights
@@ -45,7 +45,7 @@ def _recognizes(head: Head) -> bool:
     )
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     table = open_table(path, container_of(path))
     names = list(table.schema)
     _check_version(table.metadata.get(VERSION_KEY), path)
@@ -79,7 +79,7 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
         raise RecordError("expected at least one record, got a file of 0 rows", show(path))
 
 
-def _check_version(version: Any, path: Path) -> None:
+def _check_version(version: Any, path: AnyPath) -> None:
     if version is None:
         return
     plain = str(version)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from levelhead.elicitation import answer_confidence_tags, answer_confidence_tags_rlcr
@@ -18,6 +17,7 @@ from levelhead.errors import RecordError
 from levelhead.readers._base import Head, Reader, ReadLog, ReadOptions, evidence_columns
 from levelhead.readers._columns import RowBuilder, as_label
 from levelhead.readers._files import show
+from levelhead.readers._remote import AnyPath
 from levelhead.readers._roles import missing_column
 from levelhead.readers._sniff import container_of
 from levelhead.readers._tables import open_table
@@ -59,7 +59,7 @@ def _names(columns: Any) -> list[str]:
     return [a for a in arms if a and present & {a + _LEVELS, a + _CLASSES, a + _TEXT + "0"}]
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     table = open_table(path, container_of(path))
     columns = list(table.schema)
     check_by(options, table, path)
@@ -124,7 +124,7 @@ class _Shared:
         ]
 
 
-def _arm(name: str, columns: list[str], path: Path, options: ReadOptions, log: ReadLog) -> _Arm:
+def _arm(name: str, columns: list[str], path: AnyPath, options: ReadOptions, log: ReadLog) -> _Arm:
     texts = []
     while f"{name}{_TEXT}{len(texts)}" in columns:
         texts.append(f"{name}{_TEXT}{len(texts)}")
@@ -232,7 +232,7 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _report(arms: list[_Arm], options: ReadOptions, path: Path, log: ReadLog) -> None:
+def _report(arms: list[_Arm], options: ReadOptions, path: AnyPath, log: ReadLog) -> None:
     for arm in arms:
         if arm.stand_ins and options.convention == "rlcr":
             log.warn(

@@ -14,6 +14,7 @@ from typing import TypeVar
 from levelhead.errors import LevelheadError, RecordError, unknown_name
 from levelhead.readers._base import ReadLog
 from levelhead.readers._files import one_line, reading, show
+from levelhead.readers._remote import AnyPath, RemotePath, absolute, as_path, children
 
 __all__ = ["Source", "chosen", "is_chosen", "pooled", "resolve"]
 
@@ -52,7 +53,7 @@ class Source:
     """
 
     name: str
-    files: tuple[Path, ...]
+    files: tuple[AnyPath, ...]
 
 
 def pooled(sources: Sequence[Source]) -> Source:
@@ -108,17 +109,17 @@ def chosen(models: Mapping[str, Found], only: str | None) -> dict[str, Found]:
 class _Group:
     """Files that belong together, with names for them from the plainest to the most precise."""
 
-    files: list[Path]
+    files: list[AnyPath]
     names: tuple[str, ...]
     total: int | None = None
 
 
 def resolve(
-    arguments: Iterable[str | os.PathLike[str]],
+    arguments: Iterable[str | os.PathLike[str] | RemotePath],
     *,
     name: str | None = None,
     log: ReadLog | None = None,
-    is_known: Callable[[Path], bool] | None = None,
+    is_known: Callable[[AnyPath], bool] | None = None,
 ) -> list[Source]:
     """The models that the arguments name.
 
@@ -126,7 +127,7 @@ def resolve(
     file is a model of its own, named after it.
 
     Args:
-        arguments: files, folders and globs.
+        arguments: files, folders and globs, on this machine or at addresses that pyarrow opens.
         name: puts all files together as one model of that name.
         log: takes what was put together.
         is_known: whether a reader knows a `.json` file found in a folder; all of them when left
@@ -146,7 +147,7 @@ def resolve(
         ['base']
     """
     log = ReadLog() if log is None else log
-    loose: list[Path] = []
+    loose: list[AnyPath] = []
     groups: list[_Group] = []
     for argument in arguments:
         for path in _expanded(argument):
@@ -167,9 +168,15 @@ def resolve(
     return [Source(n, tuple(g.files)) for n, g in zip(_names(groups), groups, strict=True)]
 
 
-def _expanded(argument: str | os.PathLike[str]) -> list[Path]:
-    path = Path(argument)
-    text = os.fspath(argument)
+def _expanded(argument: str | os.PathLike[str] | RemotePath) -> list[AnyPath]:
+    path = as_path(argument)
+    if isinstance(path, RemotePath):
+        with reading(path):
+            at = sorted(path.matches(), key=lambda one: _natural(one.key))
+        if not at:
+            raise RecordError("expected files, no file matches this pattern; check it", show(path))
+        return [*at]
+    text = os.fspath(path)
     if "\0" in text:
         raise RecordError("expected a path, got one with a NUL byte; correct it", show(path))
     with reading(path):
@@ -184,11 +191,26 @@ def _expanded(argument: str | os.PathLike[str]) -> list[Path]:
     return [Path(one) for one in found]
 
 
-def _is_folder(path: Path) -> bool:
-    return path.is_dir()
+def _is_folder(path: AnyPath) -> bool:
+    return path.is_folder if isinstance(path, RemotePath) else path.is_dir()
 
 
-def _folder(path: Path, log: ReadLog, is_known: Callable[[Path], bool]) -> list[_Group]:
+def _entries(folder: AnyPath) -> list[tuple[AnyPath, bool]]:
+    """What lies in a folder, by name, and whether each is a file; neither file nor folder is left out."""
+    if isinstance(folder, RemotePath):
+        found: list[tuple[AnyPath, bool]] = [(one, not one.is_folder) for one in children(folder)]
+    else:
+        scanned = [entry for entry in os.scandir(folder) if entry.is_file() or entry.is_dir()]
+        found = [(Path(entry.path), entry.is_file()) for entry in scanned]
+    return sorted(found, key=lambda one: _natural(one[0].name))
+
+
+def _identity(path: AnyPath) -> str:
+    """The same for two names of one file."""
+    return str(path) if isinstance(path, RemotePath) else os.path.realpath(path)
+
+
+def _folder(path: AnyPath, log: ReadLog, is_known: Callable[[AnyPath], bool]) -> list[_Group]:
     seen: set[str] = set()
     groups = _search(path, 0, seen, log, is_known)
     if not groups:
@@ -201,17 +223,16 @@ def _folder(path: Path, log: ReadLog, is_known: Callable[[Path], bool]) -> list[
 
 
 def _search(
-    path: Path, depth: int, seen: set[str], log: ReadLog, is_known: Callable[[Path], bool]
+    path: AnyPath, depth: int, seen: set[str], log: ReadLog, is_known: Callable[[AnyPath], bool]
 ) -> list[_Group]:
     """The folder's own files as one group; only where it has none, the folders in it."""
-    real = os.path.realpath(path)
+    real = _identity(path)
     if real in seen or depth > DEEPEST:
         return []
     seen.add(real)
     with reading(path):
-        entries = sorted(os.scandir(path), key=lambda entry: _natural(entry.name))
-    visible = [entry for entry in entries if not entry.name.startswith((".", "_"))]
-    present = [Path(entry.path) for entry in visible if entry.is_file()]
+        visible = [one for one in _entries(path) if not one[0].name.startswith((".", "_"))]
+    present = [entry for entry, is_file in visible if is_file]
     files = _listed_in_state(path)
     if files is None:
         files = _readable(present, path, log, is_known)
@@ -220,19 +241,19 @@ def _search(
         others = [file for file in present if file.name not in listed]
         _say_skipped(others, "state.json does not list them", path, log)
     if files:
-        absolute = Path(os.path.abspath(path))
-        names = (absolute.name or "model", f"{absolute.parent.name}/{absolute.name}")
+        whole = absolute(path)
+        names = (whole.name or "model", f"{whole.parent.name}/{whole.name}")
         return [_Group(files, names, _total(files))]
     groups: list[_Group] = []
-    for entry in visible:
-        if entry.is_dir():
-            groups += _search(Path(entry.path), depth + 1, seen, log, is_known)
+    for entry, is_file in visible:
+        if not is_file:
+            groups += _search(entry, depth + 1, seen, log, is_known)
     return groups
 
 
 def _readable(
-    present: list[Path], folder: Path, log: ReadLog, is_known: Callable[[Path], bool]
-) -> list[Path]:
+    present: list[AnyPath], folder: AnyPath, log: ReadLog, is_known: Callable[[AnyPath], bool]
+) -> list[AnyPath]:
     """The files of a folder that hold predictions: its tables, or else its logs."""
     tables = [f for f in present if f.suffix.lower() in TABLES]
     logs = [f for f in present if f.suffix.lower() in LOGS and f.name not in BESIDE]
@@ -247,21 +268,21 @@ def _readable(
     return known
 
 
-def _say_skipped(files: Sequence[Path], why: str, folder: Path, log: ReadLog) -> None:
+def _say_skipped(files: Sequence[AnyPath], why: str, folder: AnyPath, log: ReadLog) -> None:
     if files:
         shown = ", ".join(show(file.name) for file in files[:MAX_NAMED])
         more = f" and {len(files) - MAX_NAMED:,} more" if len(files) > MAX_NAMED else ""
         log.note(f"{show(folder)}: skipped {shown}{more} ({why})")
 
 
-def _quietly(is_known: Callable[[Path], bool], path: Path) -> bool:
+def _quietly(is_known: Callable[[AnyPath], bool], path: AnyPath) -> bool:
     try:
         return is_known(path)
     except LevelheadError:
         return False
 
 
-def _listed_in_state(path: Path) -> list[Path] | None:
+def _listed_in_state(path: AnyPath) -> list[AnyPath] | None:
     """The data files of a folder that `datasets` saved, which its `state.json` lists."""
     state = path / "state.json"
     try:
@@ -271,17 +292,17 @@ def _listed_in_state(path: Path) -> list[Path] | None:
         return None
 
 
-def _shards(files: Sequence[Path]) -> list[_Group]:
+def _shards(files: Sequence[AnyPath]) -> list[_Group]:
     """Loose files by model: shards of one set together, every other file by itself."""
     groups: dict[object, _Group] = {}
     for path in files:
         key, stem = _shard_key(path)
-        absolute = Path(os.path.abspath(path))
+        folder = absolute(path).parent.name
         if key is None:
-            names = (path.stem, f"{absolute.parent.name}/{path.stem}", show(path))
+            names = (path.stem, f"{folder}/{path.stem}", show(path))
             groups[path, len(groups)] = _Group([path], names)
             continue
-        folder = absolute.parent.name or "model"
+        folder = folder or "model"
         general = stem.strip("-_. ").lower() in _TOO_GENERAL
         first = folder if general else stem.strip("-_. ")
         names = (first, f"{folder}/{first}", show(path))
@@ -292,7 +313,7 @@ def _shards(files: Sequence[Path]) -> list[_Group]:
     return list(groups.values())
 
 
-def _shard_key(path: Path) -> tuple[tuple[str, ...] | None, str]:
+def _shard_key(path: AnyPath) -> tuple[tuple[str, ...] | None, str]:
     """What the shards of one set share, and their stem; no key for a file that is no shard."""
     for i, pattern in enumerate(_SHARD):
         match = pattern.match(path.stem)
@@ -301,12 +322,12 @@ def _shard_key(path: Path) -> tuple[tuple[str, ...] | None, str]:
         total = match.groupdict().get("n") or ""
         if total and int(match["i"]) > int(total):
             continue
-        folder = os.path.realpath(path.parent)
+        folder = _identity(path.parent)
         return (folder, str(i), match["stem"], total, match["rest"], path.suffix), match["stem"]
     return None, path.stem
 
 
-def _total(files: Sequence[Path]) -> int | None:
+def _total(files: Sequence[AnyPath]) -> int | None:
     """How many shards their names say there are, where all of them say the same."""
     totals = {_shard_key(path)[0] for path in files}
     if len(totals) != 1:
@@ -321,7 +342,7 @@ def _without_repeats(groups: list[_Group], log: ReadLog) -> list[_Group]:
     for group in groups:
         fresh = []
         for path in group.files:
-            real = os.path.realpath(path)
+            real = _identity(path)
             if real in seen:
                 log.warn(f"{show(path)} was named twice and is read once")
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from levelhead.readers._base import Head, Reader, ReadLog, ReadOptions
 from levelhead.readers._columns import as_label
 from levelhead.readers._files import reading, show
 from levelhead.readers._logs import LogRows, message_text, pick, prompt_key
+from levelhead.readers._remote import AnyPath, arrow_source
 from levelhead.records import Predictions
 
 __all__ = ["READER"]
@@ -37,9 +37,9 @@ def _recognizes(head: Head) -> bool:
     )
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     rows = LogRows(path, options, log)
-    with reading(path), pq.ParquetFile(path) as file:
+    with reading(path), pq.ParquetFile(arrow_source(path)) as file:
         reward = _reward_column(file.schema_arrow, rows)
         line = 0
         for batch in file.iter_batches(batch_size=_ROWS):

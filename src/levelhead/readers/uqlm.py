@@ -8,7 +8,6 @@ not correctness.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from levelhead.readers._base import Head, Reader, ReadLog, ReadOptions
@@ -17,6 +16,7 @@ from levelhead.readers._files import reading, show
 from levelhead.readers._json import json_lines, json_object
 from levelhead.readers._labels import attach_labels, needs_labels
 from levelhead.readers._logs import LogRows, message_text, number, prompt_key, stated
+from levelhead.readers._remote import AnyPath
 from levelhead.records import Predictions
 
 __all__ = ["READER"]
@@ -53,7 +53,7 @@ def _recognizes(head: Head) -> bool:
     )
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     rows = LogRows(path, options, log)
     data = _columns(path, rows)
     graded = _graded(data, rows)
@@ -63,7 +63,7 @@ def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Prediction
     yield from attach_labels(blocks, path, options, log, ids=False)
 
 
-def _columns(path: Path, rows: LogRows) -> dict[str, list[Any]]:
+def _columns(path: AnyPath, rows: LogRows) -> dict[str, list[Any]]:
     """The result as equally long columns, whichever way round it was saved."""
     with reading(path), path.open("rb") as file:
         lines = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")

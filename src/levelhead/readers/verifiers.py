@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from levelhead.readers._base import Head, Reader, ReadLog, ReadOptions
@@ -11,6 +10,7 @@ from levelhead.readers._columns import as_label
 from levelhead.readers._files import show
 from levelhead.readers._json import json_lines
 from levelhead.readers._logs import LogRows, message_text, pick, prompt_key
+from levelhead.readers._remote import AnyPath
 from levelhead.records import Predictions
 
 __all__ = ["READER"]
@@ -31,7 +31,7 @@ def _recognizes(head: Head) -> bool:
     )
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     rows = LogRows(path, options, log)
     metric: str | None = None
     failed = 0

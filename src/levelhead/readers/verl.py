@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from levelhead.readers._base import Head, Reader, ReadLog, ReadOptions
 from levelhead.readers._columns import as_label
 from levelhead.readers._files import show
 from levelhead.readers._json import json_lines
 from levelhead.readers._logs import LogRows, message_text, prompt_key
+from levelhead.readers._remote import AnyPath
 from levelhead.records import Predictions
 
 __all__ = ["READER"]
@@ -21,7 +21,7 @@ def _recognizes(head: Head) -> bool:
     return head.container in ("json", "jsonl") and set(head.columns) >= _ROLLOUT
 
 
-def _read(path: Path, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     rows = LogRows(path, options, log)
     metric = options.scorer or options.correct
     for line, record in json_lines(path):
