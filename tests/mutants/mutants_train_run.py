@@ -8,6 +8,8 @@ EXPERIENCE = "levelhead.train.experience"
 PREPARING = "levelhead.train.preparing"
 IN = "tests/train/test_experience.py::"
 BEFORE = "tests/train/test_preparing.py::"
+CHECKS = "levelhead.train._estimator_checks"
+CHECKED = ["tests/train/test_estimator_checks.py"]
 
 MUTANTS = [
     Mutant(
@@ -66,6 +68,27 @@ MUTANTS = [
         new="if math.isinf(found):",
         why="weights take a step that is not a number",
         tests=["tests/train/test_loop.py::test_no_weight_takes_a_step_that_is_not_finite"],
+    ),
+    Mutant(
+        target=CHECKS,
+        old="out = np.where(unknown, 0.0, out)",
+        new="out = np.nan_to_num(out)",
+        why="an estimator that gives NaN trains on zeros without a word",
+        tests=CHECKED,
+    ),
+    Mutant(
+        target=CHECKS,
+        old="if out.shape != rewards.shape:",
+        new="if out.size != rewards.size:",
+        why="a column is broadcast with the rewards to a table",
+        tests=CHECKED,
+    ),
+    Mutant(
+        target=CHECKS,
+        old="inspect.signature(row.new or row.function)",
+        new="inspect.signature(row.function)",
+        why="an estimator with a memory has no options, as its first visit has none",
+        tests=CHECKED,
     ),
     Mutant(
         target=EXPERIENCE,

@@ -17,11 +17,10 @@ import numpy.typing as npt
 from levelhead import advantages as estimators
 from levelhead._arrays import BoolArray, FloatArray, IntArray
 from levelhead._registry import load_callable
-from levelhead._text import plural
 from levelhead.advantages import AdvantageFunction
 from levelhead.errors import ConfigError
 from levelhead.tasks import Prompt, Task
-from levelhead.train._blame import Blamed
+from levelhead.train._estimator_checks import checked_advantages
 from levelhead.train.config import Algorithm
 from levelhead.train.distributed import Ranks
 from levelhead.train.reward import Judged, Rewarder
@@ -273,47 +272,11 @@ class Estimate:
         """
         if self._function is None:
             return np.zeros_like(rewards)
-        return self._checked(self._function, rewards, groups)
-
-    def _checked(
-        self, function: AdvantageFunction, rewards: FloatArray, groups: IntArray
-    ) -> FloatArray:
         if ":" not in self.name:
-            return function(rewards, groups)
-        given = plural(rewards.size, "reward")
-        with Blamed(self._title, given=given, advice=self._advice):
-            returned = function(rewards, groups)
-        what = "the function returned no array of numbers, which raised"
-        with Blamed(self._title, given=given, advice=self._advice, what=what):
-            out = np.asarray(returned, dtype=np.float64)
-        if out.shape != rewards.shape:
-            raise ConfigError(
-                f"{self._title}: expected one advantage for each of {given}, shape {rewards.shape}, "
-                f"got shape {out.shape}; {self._advice}"
-            )
-        unknown = np.isnan(rewards)
-        out = np.where(unknown, 0.0, out)
-        wrong = np.flatnonzero(~np.isfinite(out))
-        if wrong.size:
-            reason = self._advice
-            if unknown.any():
-                reason = (
-                    f"{unknown.sum()} of {given} are NaN, which stands for a completion that could not "
-                    "be scored: leave them out of every mean"
-                )
-            raise ConfigError(
-                f"{self._title}: expected finite advantages, got {out[wrong[0]]} at index {wrong[0]}, "
-                f"where the reward is {rewards[wrong[0]]:g}; {reason}"
-            )
-        return out
-
-    @property
-    def _title(self) -> str:
-        return f"algorithm.estimator {self.name}"
-
-    @property
-    def _advice(self) -> str:
-        return f"try it alone with `levelhead probe {self.name}`"
+            return self._function(rewards, groups)
+        return checked_advantages(
+            self._function, rewards, groups, argument="algorithm.estimator", name=self.name
+        )
 
     @property
     def state(self) -> dict[str, Any]:

@@ -6,13 +6,13 @@ calibrated choice: no division by a standard deviation, a constant length normal
 
 from __future__ import annotations
 
-import inspect
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from levelhead import advantages, rewards
 from levelhead.errors import unknown_name
+from levelhead.train._estimator_checks import check_options
 
 __all__ = [
     "ESTIMATORS",
@@ -226,27 +226,8 @@ class Algorithm(Section):
 
     @model_validator(mode="after")
     def _options_exist(self) -> Self:
-        known = _options(self.estimator)
-        wrong = [name for name in self.estimator_options if known is not None and name not in known]
-        if wrong:
-            choices = ", ".join(known or ()) or "none"
-            raise ValueError(
-                f"estimator_options: expected options of {self.estimator} ({choices}), "
-                f"got {', '.join(wrong)}"
-            )
+        check_options("estimator_options", self.estimator, self.estimator_options)
         return self
-
-
-def _options(estimator: str) -> tuple[str, ...] | None:
-    """Names of an estimator's options; None where only its function can tell."""
-    if ":" in estimator:
-        return None
-    row = advantages.TABLE.get(estimator)
-    if row is None:
-        return ()
-    parameters = inspect.signature(row.function if row.new is None else row.new).parameters
-    kinds = inspect.Parameter.KEYWORD_ONLY
-    return tuple(p.name for p in parameters.values() if p.kind == kinds and p.name != "valid")
 
 
 class Reward(Section):
