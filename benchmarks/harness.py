@@ -12,10 +12,12 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,51 @@ class Timing:
     ratio: float  # median over repeats of this contender / the reference
     repeats: int
     value: float | None
+
+
+class Worker:
+    """A contender in a process of its own, which takes a step when it is asked to.
+
+    Its script writes a line of JSON when it is ready, and another one for each line that it reads.
+    """
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self.name, self.command = name, command
+        self.process = subprocess.Popen(
+            [sys.executable, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=worker_environment(),
+        )
+        self.ready = self.answer()
+
+    def step(self) -> dict[str, float]:
+        """Ask for a step and wait for it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def answer(self) -> dict[str, float]:
+        """Wait for the next line."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            command = shlex.join(["python", *self.command])
+            raise SystemExit(f"{self.name} ended; `{command}` by hand says why")
+        return json.loads(line)
+
+    def end(self) -> None:
+        """Let it go, and wait until it is gone."""
+        self.process.communicate()
+
+
+def worker_environment() -> dict[str, str]:
+    """One thread, and no look-ups of models or updates."""
+    offline = {"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return {**os.environ, **dict.fromkeys(THREADS, "1"), **offline}
 
 
 def one_thread() -> None:

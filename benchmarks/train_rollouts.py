@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -356,8 +357,8 @@ def markdown(content: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure, print and write."""
+def command_line() -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", action="store_true", help="go on with the rows in the results")
@@ -368,45 +369,56 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--until", choices=GOALS, help="end a run at this goal; else at both")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
-    arguments = parser.parse_args()
-    one_thread()
-    recipe = load(EXACT[0].estimator, arguments.changes)
-    steps, seeds = (8, 1) if arguments.quick else (arguments.steps or recipe.steps, arguments.seeds)
-    until = (arguments.until,) if arguments.until else tuple(GOALS)
-    folder = make_model(arguments.changes)
-    common = recipe.optimizer.lr
-    rates = [common] if arguments.quick else sorted({common, *arguments.lr})
+    return parser.parse_args()
 
-    def job(arm: Arm, lr: float, seed: int) -> Job:
-        return Job(
-            arm,
-            lr,
-            seed,
-            steps,
-            recipe.steps,
-            arguments.every,
-            tuple(arguments.changes),
-            until,
-            folder,
-        )
 
-    rows: list[dict[str, Any]] = []
-    if arguments.keep and (RESULTS / f"{NAME}.json").exists():
-        rows = json.loads((RESULTS / f"{NAME}.json").read_text())["rows"]
-    study = Study(arguments.workers, rows)
-    study.run([job(arm, lr, SWEEP_SEED) for arm in reversed(ARMS) for lr in rates], "rates")
+def kept() -> list[dict[str, Any]]:
+    """The rows that an earlier call has left."""
+    path = RESULTS / f"{NAME}.json"
+    return json.loads(path.read_text())["rows"] if path.exists() else []
+
+
+def run_all(
+    study: Study,
+    make: Callable[[Arm, float, int], Job],
+    rates: Sequence[float],
+    common: float,
+    seeds: int,
+) -> None:
+    """One seed at every rate; then all seeds at the recipe's rate and at each one's best."""
+    sweep = [make(arm, lr, SWEEP_SEED) for arm in reversed(ARMS) for lr in rates]
+    study.run(sweep, "rates")
     best = best_rates(study.rows, rates)
     study.run(
         [
-            job(arm, lr, seed)
+            make(arm, lr, seed)
             for seed in range(seeds)
             for arm in reversed(ARMS)
             for lr in (common, best[arm.name])
         ],
         "seeds",
     )
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the report says."""
+    recipe = load(EXACT[0].estimator, arguments.changes)
+    steps, seeds = (8, 1) if arguments.quick else (arguments.steps or recipe.steps, arguments.seeds)
+    common = recipe.optimizer.lr
+    rates = [common] if arguments.quick else sorted({common, *arguments.lr})
+    make = functools.partial(
+        Job,
+        steps=steps,
+        schedule=recipe.steps,
+        every=arguments.every,
+        changes=tuple(arguments.changes),
+        until=(arguments.until,) if arguments.until else tuple(GOALS),
+        folder=make_model(arguments.changes),
+    )
+    study = Study(arguments.workers, kept() if arguments.keep else [])
+    run_all(study, make, rates, common, seeds)
     ends = [row["curve"][-1]["ece_null"] for row in study.rows]
-    content: dict[str, Any] = {
+    return {
         "machine": machine(("torch", "transformers", "tokenizers")),
         "complete": not study.interrupted,
         "lr": common,
@@ -419,9 +431,16 @@ def main() -> None:
         "chance": statistics.mean(ends) if ends else math.nan,
         "rows": study.rows,
     }
+
+
+def main() -> None:
+    """Measure, print and write."""
+    arguments = command_line()
+    one_thread()
+    content = measure(arguments)
     text = markdown(content)
     print(text)
-    if study.rows and not arguments.quick:
+    if content["rows"] and not arguments.quick:
         write(NAME, content)
         (RESULTS / f"{NAME}.md").write_text(text)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import RESULTS, THREADS, machine, write
+from harness import RESULTS, Worker, machine, worker_environment, write
 from train_speed_step import GROUP, LONGEST, PROMPT_TOKENS, PROMPTS, VOCABULARY, Size, lengths_of
 
 STEP = Path(__file__).parent / "train_speed_step.py"
@@ -67,58 +67,11 @@ no KL), gradient clipping and AdamW. One rollout, one update; all 64 completions
 """
 
 
-@dataclasses.dataclass
-class Worker:
-    """A contender's process."""
-
-    name: str
-    process: subprocess.Popen[str]
-    start_mb: float
-
-    @classmethod
-    def begin(cls, name: str, options: Sequence[str]) -> Worker:
-        process = subprocess.Popen(
-            [sys.executable, str(STEP), name, *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment(),
-        )
-        worker = cls(name, process, 0.0)
-        worker.start_mb = worker.answer()["peak_mb"]
-        return worker
-
-    def step(self) -> dict[str, float]:
-        """Ask for a step and wait for it."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def answer(self) -> dict[str, float]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            command = f"python {STEP.name} {self.name}"
-            raise SystemExit(f"{self.name} ended; `{command}` by hand says why")
-        return json.loads(line)
-
-    def end(self) -> None:
-        self.process.communicate()
-
-
-def environment() -> dict[str, str]:
-    """One thread, and no look-ups of models or updates."""
-    offline = {"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return {**os.environ, **dict.fromkeys(THREADS, "1"), **offline}
-
-
 def one_round(
     names: Sequence[str], options: Sequence[str], repeats: int, full: bool
 ) -> list[dict[str, Any]]:
     """Fresh processes that take their steps in turn; one row per contender and step."""
-    workers = [Worker.begin(name, options) for name in names]
+    workers = [Worker(name, [str(STEP), name, *options]) for name in names]
     rows: list[dict[str, Any]] = []
     for worker in workers:
         worker.step()
@@ -132,7 +85,7 @@ def one_round(
         # The last answer has the highest memory of all steps.
         mine = [row for row in rows if row["name"] == worker.name]
         for row in mine:
-            row["start_mb"], row["peak_mb"] = worker.start_mb, mine[-1]["peak_mb"]
+            row["start_mb"], row["peak_mb"] = worker.ready["peak_mb"], mine[-1]["peak_mb"]
         worker.end()
     return rows
 
@@ -186,7 +139,7 @@ def gradients(options: Sequence[str]) -> dict[str, float]:
         capture_output=True,
         text=True,
         check=True,
-        env=environment(),
+        env=worker_environment(),
     )
     return json.loads(done.stdout)
 

@@ -16,7 +16,6 @@ import functools
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import RESULTS, THREADS, machine, write
+from harness import RESULTS, Worker, machine, write
 
 STOCK, AGAIN, OURS = "trl", "trl_again", "levelhead"
 NAMES = {
@@ -157,46 +156,11 @@ def timed_methods(made: Any) -> Callable[[], float]:
     return taken
 
 
-class Worker:
-    """A contender's process."""
-
-    def __init__(self, name: str, options: Sequence[str]) -> None:
-        self.name = name
-        quiet = {"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "CUDA_VISIBLE_DEVICES": ""}
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", name, *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, **dict.fromkeys(THREADS, "1"), **quiet},
-        )
-        self.answer()
-
-    def step(self) -> dict[str, float]:
-        """Ask for a step and wait for it."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def answer(self) -> dict[str, float]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            command = f"python benchmarks/trl_overhead.py --serve {self.name}"
-            raise SystemExit(f"{self.name} ended; `{command}` by hand says why")
-        return json.loads(line)
-
-    def end(self) -> None:
-        self.process.communicate()
-
-
 def race(options: Sequence[str], *, rounds: int, repeats: int) -> list[dict[str, Any]]:
     """One row per contender and step, from fresh processes in each round."""
     rows: list[dict[str, Any]] = []
     for number in range(rounds):
-        workers = [Worker(name, options) for name in NAMES]
+        workers = [Worker(name, [__file__, "--serve", name, *options]) for name in NAMES]
         for worker in workers:
             worker.step()  # the first one sets things up
         for repeat in range(repeats):
