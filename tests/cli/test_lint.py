@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from levelhead.cli.lint import lint_command
-from levelhead.errors import RecordError
+from levelhead.errors import InvalidInputError, RecordError
 
 GRPO = (
     "python -m verl.trainer.main_ppo \\\n  algorithm.adv_estimator=grpo \\\n"
@@ -98,3 +98,50 @@ def test_help_ends_with_examples() -> None:
     done = CliRunner().invoke(lint_command, ["--help"])
     assert "levelhead lint run_grpo.sh" in done.output
     assert "Exit status: 0 no errors" in done.output
+
+
+def test_the_others_are_reported_before_a_file_that_is_of_no_use(bad: Path, tmp_path: Path) -> None:
+    other, sarif = tmp_path / "other.yaml", tmp_path / "x.sarif"
+    other.write_text("foo: 1\n")
+    done, code = lint(other, bad, "--sarif", sarif)
+    assert code == 2
+    assert f"{bad}:2: error group-std" in done.output
+    assert f"· skipped {other}: expected a configuration" in " ".join(done.output.split())
+    assert json.loads(sarif.read_text())["runs"][0]["results"]
+    quiet, code = lint(other, bad, "--json", "-")
+    assert code == 2
+    assert json.loads(quiet.stdout)["errors"] == 1
+    assert f"skipped {other}" in quiet.stderr
+
+
+def test_a_folder(bad: Path) -> None:
+    done, code = lint(bad.parent)
+    assert code == 1
+    assert done.output.startswith(f"{bad}:2: error group-std\n")
+
+
+def test_an_effect_is_told_once_and_no_line_ends_in_blanks(bad: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.sh"
+    again.write_text(GRPO)
+    done, _ = lint(bad, again)
+    assert done.output.count("error group-std") == 2
+    assert done.output.count("The divisor depends on the outcome") == 1
+    assert [line for line in done.output.splitlines() if line != line.rstrip()] == []
+
+
+def test_a_probe_whose_tool_is_not_installed_is_noted_once(
+    bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = tmp_path / "again.sh"
+    again.write_text(GRPO)
+    for installed, times in ((None, 1), (object(), 0)):
+        monkeypatch.setattr("levelhead.cli.lint.find_spec", lambda name, x=installed: x)
+        done, _ = lint(bad, again)
+        assert done.output.count("the probes verl:... need verl, which is not installed") == times
+        assert "need TRL" not in done.output
+
+
+def test_a_rule_that_is_misspelled(bad: Path) -> None:
+    told = "^--ignore: expected the name of a rule, got 'group-sdt'; did you mean 'group-std'"
+    with pytest.raises(InvalidInputError, match=told):
+        lint(bad, "--ignore", "group-sdt")

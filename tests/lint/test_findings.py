@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from levelhead.errors import InvalidInputError
+from levelhead.errors import InvalidInputError, RecordError
 from levelhead.lint import all_rules, check, lint, read_text
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -137,3 +137,27 @@ def test_equal_findings_are_told_once(tmp_path: Path) -> None:
     report = lint([path])
     assert len(report.runs) == 2
     assert [one.rule for one in report.findings].count("group-std") == 1
+
+
+def test_a_file_of_no_use_does_not_hide_the_others(tmp_path: Path) -> None:
+    good, other = tmp_path / "c.yaml", tmp_path / "other.yaml"
+    good.write_text("num_generations: 8\n")
+    other.write_text("foo: 1\n")
+    with pytest.raises(RecordError, match="got none that is recognized"):
+        lint([other, good])
+    report = lint([other, good], skip=True)
+    assert [one.rule for one in report.findings] == ["group-std", "token-mean"]
+    assert [one.path for one in report.skipped] == [str(other)]
+    with pytest.raises(RecordError, match="got none that is recognized"):
+        lint([other, other], skip=True)
+
+
+def test_a_folder_has_the_runs_of_its_configurations(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="expected a folder with configurations of TRL, verl"):
+        lint([tmp_path])
+    (tmp_path / "broken.py").write_text("def (")
+    (tmp_path / "notes.yaml").write_text("foo: 1\n")
+    (tmp_path / "run.yaml").write_text("num_generations: 8\n")
+    report = lint([tmp_path])
+    assert [Path(run.file).name for run in report.runs] == ["run.yaml"]
+    assert report.skipped == ()

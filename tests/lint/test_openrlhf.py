@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from levelhead.lint import read_text
-from levelhead.lint.openrlhf import ESTIMATORS, SPELLINGS
+from levelhead.lint import check, read_text
+from levelhead.lint.openrlhf import DEFAULTS, ESTIMATORS, SPELLINGS
 
 MAIN = "python3 -m openrlhf.cli.train_ppo_ray "
 
@@ -59,3 +59,61 @@ def test_rewards() -> None:
 
 def test_new_names_are_dotted() -> None:
     assert all("." in new and "." not in old for old, new in SPELLINGS.items())
+
+
+def test_what_each_estimator_does() -> None:
+    # From experience_maker.py of OpenRLHF 0.11: rloo and dr_grpo only subtract, group_norm divides by
+    # the group's std, and the others are normalized over the batch.
+    assert ESTIMATORS == {
+        "gae": "batch_std",
+        "reinforce": "batch_std",
+        "reinforce_baseline": "batch_std",
+        "rloo": "plain",
+        "dr_grpo": "plain",
+        "group_norm": "group_std",
+        "grpo": "group_std",
+    }
+
+
+def test_defaults_are_those_of_its_arguments() -> None:
+    # From train_ppo_ray.py of OpenRLHF 0.11.2.
+    assert DEFAULTS == {
+        "algo.advantage.estimator": "gae",
+        "algo.advantage.no_std_norm": False,
+        "algo.advantage.lambd": 1.0,
+        "algo.kl.init_coef": 0.01,
+        "algo.kl.use_loss": False,
+        "algo.kl.estimator": "k1",
+        "algo.dynamic_filtering_enable": False,
+        "actor.eps_clip": 0.2,
+        "rollout.n_samples_per_prompt": 1,
+        "rollout.batch_size": 1024,
+        "rollout.temperature": 1.0,
+    }
+    assert plain("--pretrain x", "kl_coef") == 0.01
+
+
+def test_rewards_by_the_name_of_their_file() -> None:
+    assert plain("--remote_rm_url /x/accuracy_reward.py", "reward_kind") == "correctness"
+    assert plain("--reward.remote_url /x/brier.py", "reward_rule") == "brier"
+    for url in ("/x/reward_func.py", "http://brier:5000/get_reward"):
+        (settings,) = read_text(f"{MAIN}--reward.remote_url {url}", "run.sh")
+        assert settings.plain("reward_kind") is None
+        assert "does not tell what it rewards" in settings.unread[0].why
+
+
+@pytest.mark.parametrize("flag", ["--algo.dynamic_filtering_enable", "--dynamic_filtering"])
+def test_filters_are_judged_where_a_confidence_is_scored(flag: str) -> None:
+    def rules(url: str) -> list[str]:
+        words = f"{MAIN}--advantage_estimator rloo --n_samples_per_prompt 8 {flag} --remote_rm_url {url}"
+        return [one.rule for one in check(read_text(words, "run.sh")[0])]
+
+    assert rules("/x/brier.py") == ["outcome-filter"]
+    assert rules("/x/accuracy.py") == ["binary-reward"]
+    assert rules("/x/mine.py") == []
+
+
+def test_an_unknown_argument_does_not_hide_the_one_before() -> None:
+    (settings,) = read_text(MAIN + "--advantage_estimator rloo $MORE", "run.sh")
+    assert (settings.plain("estimator"), settings.plain("kl_coef")) == ("rloo", None)
+    assert settings.unread[0].key == "$MORE"

@@ -9,7 +9,7 @@ import pytest
 
 from levelhead.errors import RecordError
 from levelhead.lint import read, read_text
-from levelhead.lint.reading import MAX_BYTES
+from levelhead.lint.reading import MAX_BYTES, files_in
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -69,6 +69,41 @@ def test_what_is_no_text(tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(RecordError, match="cannot read this file: No such file"):
         read(tmp_path / "gone.sh")
+
+
+DEEP = [
+    ("a.sh", "(" * 3000),
+    ("a.sh", "if " * 3000),
+    ("a.sh", "x=" + "(x=" * 3000),
+    ("a.sh", "run " + "${a:-" * 3000),
+    ("a.py", "GRPOConfig(a=" + "-" * 3000 + "1)"),
+    ("a.py", "GRPOConfig(a=" + "+".join("1" * 5000) + ")"),
+    ("a.py", "GRPOConfig(a=x" + ".y" * 5000 + ")"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), DEEP, ids=range(len(DEEP)))
+def test_what_is_nested_too_deeply_is_no_traceback(name: str, text: str) -> None:
+    with pytest.raises(RecordError, match=rf"^{name}: expected "):
+        read_text(text, name)
+
+
+def test_numbers_that_are_too_large_are_not_read() -> None:
+    digits = "9" * 400
+    for name, text in (
+        ("a.yaml", f"num_generations: {digits}\n"),
+        ("a.py", f"from trl import GRPOConfig\nGRPOConfig(num_generations={digits})\n"),
+        ("a.sh", f"trl grpo --num_generations {digits}\n"),
+    ):
+        assert read_text(text, name)[0].plain("group_size") is None
+
+
+def test_files_of_a_folder(tmp_path: Path) -> None:
+    for name in ("b.sh", "a/c.yaml", ".hidden/d.sh", "e.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    assert files_in(tmp_path) == [tmp_path / "a" / "c.yaml", tmp_path / "b.sh"]
 
 
 def test_each_launch_of_a_script_is_a_run() -> None:

@@ -56,3 +56,16 @@ def test_nothing_found(tmp_path: Path) -> None:
     clean = lint([path])
     assert to_github(clean) == ""
     assert to_sarif(clean)["runs"][0]["results"] == []
+
+
+def test_files_that_were_left_out(tmp_path: Path) -> None:
+    good, other = tmp_path / "c.yaml", tmp_path / "other.yaml"
+    good.write_text("num_generations: 8\nscale_rewards: none\nloss_type: dr_grpo\n")
+    other.write_text("foo: 1\n")
+    report = lint([good, other], skip=True)
+    (told,) = to_json(report)["skipped"]
+    assert (told["file"], told["line"]) == (str(other), None)
+    (invocation,) = to_sarif(report)["runs"][0]["invocations"]
+    assert invocation["executionSuccessful"] is False
+    assert str(other) in invocation["toolExecutionNotifications"][0]["message"]["text"]
+    assert to_github(report).startswith(f"::error file={other},title=skipped::expected a config")

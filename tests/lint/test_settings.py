@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from levelhead.lint.settings import ADVANTAGES, FIELDS, Draft, Unread, Value, number, truth
+from levelhead.lint.settings import (
+    ADVANTAGES,
+    FIELDS,
+    Draft,
+    Unread,
+    Value,
+    meant,
+    misspelled,
+    number,
+    slipped,
+    truth,
+)
 
 
 def draft(**given: Value | Unread) -> Draft:
@@ -41,6 +52,46 @@ def test_a_value_of_the_wrong_kind_is_unread() -> None:
 )
 def test_numbers(text: object, value: float | None) -> None:
     assert number(text) == value
+
+
+@pytest.mark.parametrize("value", ["9" * 400, 10**400, "nan", "inf", float("inf")])
+def test_numbers_that_are_none(value: object) -> None:
+    assert number(value) is None
+
+
+def test_no_default_holds_beside_what_is_hidden() -> None:
+    hidden = Unread("$MORE", "it may set anything", 4)
+    one = Draft("trl", "f", 1, {"a": Value(1, "a", "1", 2)}, {"beta": 0.0}, hidden)
+    assert one.ask("beta") is None
+    assert one.ask("a") == Value(1, "a", "1", 2)
+    assert [one.blind(key) for key in ("a", "beta")] == [False, True]
+    assert one.done().unread == (hidden,)
+
+
+SLIPS = [
+    *(("gpro", "grpo"), ("grop", "grpo"), ("agpo", ""), ("gspo", ""), ("grpo", "")),
+    *(
+        ("reinforce_plusplus", "reinforce_plus_plus"),
+        ("reinforce_plus_pluss", "reinforce_plus_plus"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), SLIPS)
+def test_a_slip_in_a_name(name: str, expected: str) -> None:
+    assert slipped(name, ["grpo", "rloo", "reinforce_plus_plus"]) == expected
+
+
+KEYS = [
+    *(("a.rolout.n", "a.rollout.n"), ("a.rollout.m", ""), ("rollout.n", ""), ("a.rollout.n.x", "")),
+    *(("a.rollotu.n", "a.rollout.n"), ("a.policy.n", "")),
+]
+
+
+@pytest.mark.parametrize(("key", "expected"), KEYS)
+def test_a_slip_in_a_key(key: str, expected: str) -> None:
+    assert misspelled(key, ["a.rollout.n"]) == expected
+    assert meant("breir", ["brier", "log"]) == "brier"
 
 
 def test_switches() -> None:

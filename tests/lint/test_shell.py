@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import pytest
 
-from levelhead.lint._shell import commands
+from levelhead.lint._shell import MAX_WORDS, commands, hidden
 
 
 def texts(script: str) -> list[list[str]]:
@@ -65,6 +66,74 @@ def test_a_variable_that_branches_set_is_unknown_after_them() -> None:
         ("$X", True),
     ]
     assert runs[2].unknown == "$X is set in a branch"
+
+
+CONDITIONS = [
+    ('N=8\n[ -n "$S" ] && N=1', ""),
+    ('N=8\ntest -z "$S" || N=1', ""),
+    ("N=8\n[[ $S && $T ]] && N=1", ""),
+    ("N=8\n(( S > 1 )) && N=1", ""),
+    ('N=8\ntest -z "$S" || { N=1; }', ""),
+    ("N=8\nif a && b; then c; fi && N=1", ""),
+    ("N=8\ntest $S &&\n  N=1", ""),
+    ("N=8\nX=$(cat f) && N=1", ""),
+    ("N=8\n( N=1; echo $N )", "8"),
+    ("N=8\n(cd x && N=1)", "8"),
+    ("N=8\ntest $S && N=8", "8"),
+    ("A=1 && N=1", "1"),
+    ("cd x && export N=1", "1"),
+    ("N=8\ncase $S in a|b) M=1 ;; (c) M=2 ;; esac", "8"),
+    ("N=8\nf() { M=1; }\ng () (\n  N=2\n)", "8"),
+    ("N=8\ntest $S && M=1 || M=2\nN=3", "3"),
+]
+
+
+@pytest.mark.parametrize(("script", "value"), CONDITIONS)
+def test_what_may_not_run_leaves_a_variable_unknown(script: str, value: str) -> None:
+    word = commands(script + "\nrun $N")[-1].words[1]
+    assert (word.text, word.unknown) == ((value, "") if value else ("$N", "$N is set in a branch"))
+
+
+def test_within_a_chain_what_was_set_before_is_known() -> None:
+    run = commands("N=8\ntest $S && N=1 && run $N")[-1]
+    assert [word.text for word in run.words] == ["run", "1"]
+
+
+def test_an_array_that_grows_in_a_branch_keeps_what_it_had() -> None:
+    script = 'A=(a b)\nif [ $X ]; then A+=(c); fi\nrun "${A[@]}"\n'
+    words = commands(script)[-1].words
+    assert [(word.text, word.unknown) for word in words[1:]] == [
+        *(("a", ""), ("b", ""), ("$A", "$A grows in a branch"))
+    ]
+
+
+HIDDEN = [
+    ("python x.py a=1 $MORE b=2", "$MORE"),
+    ("python x.py a=1 $(cat more)", "$(cat more)"),
+    ("python x.py --lr $LR a=$B", None),
+    ("$PYTHON x.py a=1", None),
+    ("python x.py a=1 $@", None),
+]
+
+
+@pytest.mark.parametrize(("script", "key"), HIDDEN)
+def test_an_argument_that_may_be_anything(script: str, key: str | None) -> None:
+    found = hidden(commands(script)[-1].words)
+    assert (None if found is None else found.key) == key
+
+
+def test_arrays_and_words_do_not_grow_without_end() -> None:
+    doubled = commands("a=(x x)\n" + 'a=("${a[@]}" "${a[@]}")\n' * 40 + 'run "${a[@]}"')[-1]
+    assert len(doubled.words) <= MAX_WORDS + 1
+    assert {word.unknown for word in doubled.words[1:]} == {"it is too long"}
+    longer = commands("V=" + "x" * 90_000 + "\n" + "V+=$V\n" * 40 + "run $V")[-1]
+    assert len(longer.words) == 1 or longer.words[1].unknown == "it is too long"
+
+
+def test_a_long_word_takes_no_more_than_its_share() -> None:
+    started = time.perf_counter()
+    commands("run " + "x" * 500_000 + " '" + "y" * 500_000 + "' \"" + "z" * 500_000 + '"')
+    assert time.perf_counter() - started < 1
 
 
 def test_equal_branches_leave_it_known() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from levelhead.adapters.verl_estimators import estimators
-from levelhead.lint import Settings, read_text
-from levelhead.lint.verl import DEFAULTS, ESTIMATORS
+from levelhead.lint import Settings, check, read_text
+from levelhead.lint._yaml import flat, parse
+from levelhead.lint.settings import Value, misspelled
+from levelhead.lint.verl import DEFAULTS, ESTIMATORS, KEYS
 
 MAIN = "python3 -m verl.trainer.main_ppo "
 
@@ -33,10 +37,23 @@ def test_defaults_are_verls() -> None:
     assert DEFAULTS["actor_rollout_ref.rollout.n"] == 1
 
 
-@pytest.mark.parametrize("name", ["rloo", "rloo_vectorized", "opo", "gpg", "remax"])
-def test_plain_estimators(name: str) -> None:
-    assert plain(f"algorithm.adv_estimator={name}", "advantage") == "plain"
-    assert ESTIMATORS[name] == "plain"
+# What each estimator does with a reward at its defaults, from core_algos.py of verl 0.9.1.
+KINDS = {
+    "plain": "rloo rloo_vectorized opo gpg remax optimal_token_baseline tir_optimal_token_baseline",
+    "batch_std": "gae reinforce_plus_plus reinforce_plus_plus_baseline",
+    "group_std": "grpo grpo_vectorized",
+    "double_std": "gdpo",
+    "best_of_group": "grpo_passk",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_estimators(kind: str) -> None:
+    own = {name for name, one in ESTIMATORS.items() if one == kind}
+    assert {name for name in own if not name.startswith("levelhead_")} == set(KINDS[kind].split())
+    for name in KINDS[kind].split():
+        words = f"algorithm.adv_estimator={name} actor_rollout_ref.rollout.n=4"
+        assert plain(words, "advantage") == kind
 
 
 def test_the_plug_ins_estimators_are_known() -> None:
@@ -112,3 +129,56 @@ def test_yaml() -> None:
     advantage = whole.get("advantage")
     assert advantage is not None
     assert advantage.line == 2
+
+
+def test_the_plug_ins_estimators_have_its_fix_and_our_probe() -> None:
+    words = "algorithm.adv_estimator=levelhead_grpo actor_rollout_ref.rollout.n=4"
+    (found,) = [one for one in check(read(words)) if one.rule == "group-std"]
+    assert found.fix == "algorithm.adv_estimator=levelhead_rloo"
+    assert found.probe == "levelhead probe grpo"
+
+
+def test_a_hidden_argument_takes_the_defaults_away() -> None:
+    text = (
+        "A=(algorithm.adv_estimator=grpo)\n"
+        "if [ $X ]; then A+=(algorithm.norm_adv_by_std_in_grpo=False); fi\n"
+        + MAIN
+        + '"${A[@]}" actor_rollout_ref.rollout.n=8\n'
+    )
+    (settings,) = read_text(text, "run.sh")
+    assert settings.plain("group_size") == 8
+    assert settings.plain("advantage") is settings.plain("reward_kind") is None
+    assert settings.unread[0].why == "$A grows in a branch, and may set anything"
+
+
+def test_sapo_has_an_aggregation_of_its_own() -> None:
+    words = "actor_rollout_ref.actor.loss_agg_mode=token-mean "
+    assert plain(words, "aggregation") == "token_mean"
+    sapo = "actor_rollout_ref.actor.policy_loss.loss_mode=sapo"
+    assert plain(words + sapo, "aggregation") == "sequence_mean"
+
+
+def test_a_key_that_is_misspelled_is_named() -> None:
+    (blank,) = read("actor_rollout_ref.rolout.n=8").unread
+    assert blank.why == "verl 0.9.1 has no such key; did you mean actor_rollout_ref.rollout.n?"
+
+
+def verls_keys() -> dict[str, Any]:
+    """Every key of the configuration of the verl that is installed, without importing it."""
+    found = importlib.util.find_spec("verl")
+    if found is None or found.origin is None:
+        pytest.skip("verl is not installed")
+    folder = Path(found.origin).parent / "trainer" / "config"
+    text = (folder / "_generated_ppo_trainer.yaml").read_text(encoding="utf-8")
+    (tree,) = parse(text, "verl.yaml")
+    return flat(tree)
+
+
+def test_defaults_and_keys_are_those_of_verls_files() -> None:
+    keys = verls_keys()
+    for key, value in DEFAULTS.items():
+        told = keys[key]
+        assert isinstance(told, Value), key
+        assert told.value == value, key
+    for key in keys:
+        assert key in KEYS or not misspelled(key, KEYS), key

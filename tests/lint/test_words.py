@@ -25,7 +25,7 @@ def test_kinds_of_parts() -> None:
 
 def test_operators_separate() -> None:
     assert [token.operator or token.plain for token in Lexer("a;b&&c|d\ne;;f")] == [
-        *("a", ";", "b", "&", "&", "c", "|", "d", "\n", "e", ";;", "f")
+        *("a", ";", "b", "&&", "c", "|", "d", "\n", "e", ";;", "f")
     ]
 
 

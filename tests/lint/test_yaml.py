@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from levelhead.errors import RecordError
-from levelhead.lint._yaml import flat, parse
+from levelhead.lint._yaml import flat, is_base, parse
 from levelhead.lint.settings import Unread, Value
 
 
@@ -30,6 +30,27 @@ def test_anchors_are_merged_and_own_keys_win() -> None:
     assert [found[key].line for key in ("run.n", "run.m")] == [1, 4]
     assert isinstance(found["run.m"], Value)
     assert found["run.m"].value == 3
+
+
+def test_of_several_merged_mappings_the_first_wins() -> None:
+    # YAML's merge keys: keys of earlier mappings of the list override those of later ones.
+    text = "a: &a {n: 1}\nb: &b {n: 2, m: 3}\nrun:\n  <<: [*a, *b]\n"
+    found = one(text)
+    assert [getattr(found[f"run.{key}"], "value", None) for key in "nm"] == [1, 3]
+
+
+def test_mappings_that_others_are_built_on() -> None:
+    (tree,) = parse("a: &a {n: 1}\nb: &b {n: 2}\nc: {<<: *a}\nd: *b\n", "f.yaml")
+    assert [name for name, inner in tree.items() if is_base(inner)] == ["a"]
+
+
+def test_a_placeholder_without_quotes() -> None:
+    assert one("a: {{ x }}\n")["a"] == Unread("a", "'{{...}}' is decided elsewhere", 1)
+
+
+def test_what_is_nested_too_deeply() -> None:
+    with pytest.raises(RecordError, match=r"^f.yaml: expected YAML, got something nested too deep"):
+        parse("a: " + "[" * 1500 + "]" * 1500, "f.yaml")
 
 
 def test_interpolation() -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from importlib.util import find_spec
 from pathlib import Path
+from textwrap import wrap
 
 import click
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from levelhead._text import plural
 from levelhead.cli._options import json_option, on_stdout, path_option, quiet_option, target
 from levelhead.cli._output import check_targets, clean, console, emit, still_open
-from levelhead.lint import Finding, Report, lint, to_github, to_json, to_sarif
+from levelhead.errors import InvalidInputError
+from levelhead.lint import Finding, Report, all_rules, lint, to_github, to_json, to_sarif
 from levelhead.lint.findings import REWARDS
 from levelhead.lint.rules import SURE
+from levelhead.lint.settings import TOOLS
 
 __all__ = ["lint_command"]
 
@@ -24,10 +28,11 @@ Examples:
   levelhead lint run_grpo.sh
   levelhead lint train.py recipes/*.yaml --strict
   levelhead lint run.sh --reward correctness --ignore token-mean
-  levelhead lint configs/*.yaml --sarif lint.sarif
+  levelhead lint configs --sarif lint.sarif
 
 Exit status: 0 no errors, 1 an error (with --strict a warning as well; notes never
-fail), 2 a file cannot be read or is for no tool that is known.
+fail), 2 a file cannot be read or is for no tool that is known; the others are
+reported first.
 """
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
@@ -62,13 +67,14 @@ def lint_command(
     """Say what a training configuration will do to calibration, before it is run.
 
     A CONFIG is a launch script of verl or OpenRLHF (.sh), a Python or YAML file with TRL's
-    GRPOConfig or RLOOConfig, a YAML file of verl, or a recipe of levelhead train. Nothing is
-    executed; what depends on the environment is named and not judged.
+    GRPOConfig or RLOOConfig, a YAML file of verl, a recipe of levelhead train, or a folder with
+    such files. Nothing is executed; what depends on the environment is named and not judged.
     """
     if [on_stdout(json_path), on_stdout(sarif), github].count(True) > 1:
         raise click.UsageError("expected one of --json -, --sarif - and --github, got several")
     check_targets((target(json_path), target(sarif)), configs)
-    report = lint(configs, reward=reward, ignore=ignore)
+    _check_ignored(ignore)
+    report = lint(configs, reward=reward, ignore=ignore, skip=True)
     silent = quiet or github or on_stdout(json_path) or on_stdout(sarif)
     with still_open():
         for path, content in ((json_path, to_json), (sarif, to_sarif)):
@@ -78,7 +84,24 @@ def lint_command(
             click.echo(to_github(report), nl=False)
         if not silent:
             show(report)
+    if silent and not github:
+        for one in report.skipped:
+            click.echo(f"levelhead: skipped {clean(str(one))}", err=True)
+    if report.skipped:
+        return 2
     return 1 if report.failed(strict=strict) else 0
+
+
+def _check_ignored(names: tuple[str, ...]) -> None:
+    known = [rule.id for rule in all_rules()]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise InvalidInputError(
+                f"--ignore: expected the name of a rule, got {name!r}; {hint}"
+                f"the rules are {', '.join(sorted(known))}"
+            )
 
 
 def show(report: Report) -> None:
@@ -94,11 +117,21 @@ def show(report: Report) -> None:
     for file, blanks in report.unread.items():
         for blank in blanks:
             place = file if blank.line is None else f"{file}:{blank.line}"
-            text = f"· {place}: {blank.key} could not be read: {blank.why}"
-            screen.print(Text(clean(text), style="dim"))
-    if report.unread:
+            _dim(screen, f"· {place}: {blank.key} could not be read: {blank.why}")
+    for problem in report.skipped:
+        _dim(screen, f"· skipped {problem}")
+    for tool in ("trl", "verl"):
+        asked = any(f"probe {tool}:" in one.probe.replace("'", "") for one in report.findings)
+        if asked and find_spec(tool) is None:
+            _dim(screen, f"· the probes {tool}:... need {TOOLS[tool]}, which is not installed here")
+    if report.unread or report.skipped:
         screen.print()
     screen.print(Text(_summary(report)))
+
+
+def _dim(screen: Console, text: str) -> None:
+    for line in wrap(clean(text), screen.width, break_on_hyphens=False, break_long_words=False):
+        screen.print(Text(line, style="dim"), soft_wrap=True)
 
 
 def _finding(screen: Console, one: Finding, told: set[str]) -> None:
@@ -115,7 +148,10 @@ def _finding(screen: Console, one: Finding, told: set[str]) -> None:
     if one.probe:
         lines.append(f"see: {one.probe}")
     for line in lines:
-        screen.print(Padding(Text(clean(line)), (0, 0, 0, 2), expand=False))
+        for piece in wrap(
+            clean(line), screen.width - 2, break_on_hyphens=False, break_long_words=False
+        ):
+            screen.print(Text(f"  {piece}"), soft_wrap=True)
     screen.print()
 
 

@@ -14,13 +14,14 @@ _IMPROPER = re.compile(
     r"mean_confidence|(linear|absolute)_(confidence|score|scoring|calibration)|confidence_bonus"
 )
 _SCORING = re.compile(
-    r"brier|calibrat|rlcr|log_(score|likelihood|loss)|logscore|spherical|proper_|scoring_rule|crps"
+    r"brier|calibrat|rlcr|log_(score|likelihood|loss|reward(?!s))|logscore|spherical|proper_|scoring_rule|crps"
 )
 _CORRECTNESS = re.compile(r"accura|correct|exact_match|(^|_)(gsm8k|code|math_verify|unit_test)")
 _FORMAT = re.compile(
     r"format|tag|(^|_)(xml|int)|length|(^|_)len(_|$)|cosine|repetition|reasoning_steps|overlong"
     r"|punish|language|confidence_one_or_zero"
 )
+_CONFIDENCE = re.compile(r"confid|uncertain")
 _RULES = {
     "brier": r"brier|rlcr",
     "log": r"log_(score|likelihood|loss|reward)|logscore",
@@ -48,6 +49,8 @@ def kind_of(name: str) -> Kind:
         return "scoring"
     if _FORMAT.search(low):
         return "format"
+    if _CONFIDENCE.search(low):  # whatever it does with a confidence, it is not correctness alone
+        return "unknown"
     return "correctness" if _CORRECTNESS.search(low) else "unknown"
 
 

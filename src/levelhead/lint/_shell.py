@@ -1,9 +1,9 @@
 """The commands of a shell script, as far as they can be known without running it.
 
 Not a shell: quotes, continued lines, comments, variables with defaults, arrays, here-documents and
-branches are followed, and whatever would have to run (`$(...)`), or comes from outside (`$1`, an
-exported variable), leaves a word marked as unknown. A variable that branches set differently is unknown
-after them. Nothing is executed.
+branches (`if`, `case`, `&&`, `||`, subshells) are followed, and whatever would have to run (`$(...)`),
+or comes from outside (`$1`, an exported variable), leaves a word marked as unknown. A variable that
+branches set differently is unknown after them. Nothing is executed.
 """
 
 from __future__ import annotations
@@ -11,22 +11,32 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from levelhead.lint._words import Lexer, Part, Token
+from levelhead.lint.settings import Unread
 
-__all__ = ["Command", "Word", "commands"]
+__all__ = ["Command", "Word", "commands", "hidden"]
 
 MAX_TEXT = 100_000
 """Characters of an expanded word; longer ones are unknown."""
 
+MAX_WORDS = 10_000
+"""Words of an array; longer ones are unknown."""
+
 MAX_NESTED = 6
+
+MAX_SCOPES = 200
+"""Branches within one another."""
 
 _TALK = {"echo", "printf", "grep", "sed", "awk", "log", "logger"}
 _OPENS = {"if", "for", "while", "until", "case", "select", "{"}
 _CLOSES = {"fi", "done", "esac", "}"}
 _NEXT_BRANCH = {"else", "elif", ";;"}
 _SKIPPED = {"then", "do", "!", "time", "exec", "nohup"}
+_NO_TEST = {":", "true", "set", "cd", "echo", "mkdir", "source", ".", "conda", "module", "shopt"}
+"""Commands whose failure is an accident, so that what follows them after `&&` is no branch."""
+
 _DECLARES = {"export", "declare", "local", "readonly", "typeset"}
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=(.*)", re.DOTALL)
 _NESTED = re.compile(r"(?:^|\s)(?:-m\s+\S|\S+\.py\s|algorithm\.)")
@@ -59,6 +69,30 @@ class Command:
         return self.words[0].line
 
 
+_WHOLE = re.compile(r"\$[\w{(@]|`")
+
+
+def hidden(words: Sequence[Word]) -> Unread | None:
+    """The first argument that is unknown as a whole and may be any number of settings.
+
+    Args:
+        words: of a command.
+
+    Returns:
+        What cannot be read, None where nothing is hidden: a value that belongs to a flag before it
+        hides nothing else.
+    """
+    for i, word in enumerate(words[1:], 1):
+        flag = words[i - 1].text.startswith("-") and "=" not in words[i - 1].text
+        program = any(
+            before.text.endswith((".py", "main_ppo", "train_ppo_ray", "grpo", "rloo"))
+            for before in words[:i]
+        )
+        if word.unknown and program and not flag and _WHOLE.match(word.text):
+            return Unread(word.text, f"{word.unknown}, and may set anything", word.line)
+    return None
+
+
 Bound = tuple[Word, ...]
 """What a variable holds: one word, or those of an array."""
 
@@ -82,29 +116,75 @@ class _Reader:
     def __init__(self, known: dict[str, Bound]) -> None:
         self.scopes: list[dict[str, Bound]] = [known]
         self.earlier: list[dict[str, Bound]] = [{}]  # what finished branches of each scope set
+        self.frames: list[str] = [""]  # what opened each scope: branch, chain, ( or f for f()
+        self.sure = True  # whether what ran before in this list of commands cannot well fail
 
     def run(self, text: str, line: int, depth: int) -> Iterator[Command]:
         tokens: list[Token] = []
+        joined = False  # the last thing read was && or ||
         for token in Lexer(text, line):
-            if token.operator:
-                yield from self._simple(tokens, depth)
-                tokens = []
-                if token.operator in _NEXT_BRANCH:
-                    self._next_branch()
+            if not token.operator:
+                tokens.append(token)
+                joined = False
                 continue
-            tokens.append(token)
+            pending = bool(tokens)
+            yield from self._simple(tokens, depth)
+            tokens = []
+            if token.operator == "\n" and joined and not pending:
+                continue
+            joined = token.operator in ("&&", "||")
+            self._operator(token.operator, pending)
         yield from self._simple(tokens, depth)
+        self._end_chain()
+
+    def _operator(self, operator: str, pending: bool) -> None:
+        """What an operator does to the scopes; `pending`: a command was before it."""
+        if operator in ("&&", "||"):
+            self._chain(operator)
+        elif operator == "(":
+            self._open("f" if pending else "(")
+        elif operator == ")":
+            self._end_chain()
+            if self.frames[-1] == "f":
+                self._close("f")
+            elif self.frames[-1] == "(":  # what a subshell sets is gone with it
+                self.scopes.pop()
+                self.earlier.pop()
+                self.frames.pop()
+        elif operator != "|":
+            self._end_chain()
+            if operator in _NEXT_BRANCH:
+                self._next_branch()
+
+    def _chain(self, operator: str) -> None:
+        """What comes after `&&` or `||` may not run."""
+        if self.frames[-1] in ("chain", "other"):
+            if operator == "||":
+                self._next_branch()
+                self.frames[-1] = "other"
+            elif self.frames[-1] == "other":
+                self._close("other")
+                self._open("chain")
+        elif operator == "||" or not self.sure:
+            self._open("chain" if operator == "&&" else "other")
+
+    def _end_chain(self) -> None:
+        self.sure = True
+        while self.frames[-1] in ("chain", "other"):
+            self._close(self.frames[-1])
 
     def _simple(self, tokens: list[Token], depth: int) -> Iterator[Command]:
         """One simple command: bind what it assigns, yield what it runs."""
         rest = list(tokens)
         while rest and (word := rest[0].plain) is not None:
             if word in _CLOSES:
-                self._close()
+                self._end_chain()
+                self._close("branch")
+                self.sure = False
             elif word in _NEXT_BRANCH:
                 self._next_branch()
             elif word in _OPENS:
-                self._open()
+                self._open("branch")
                 if word in ("for", "select") and len(rest) > 1 and rest[1].plain:
                     self._bind(rest[1].plain, (self._odd(rest[1], "runs through a list"),))
                     return
@@ -118,6 +198,7 @@ class _Reader:
         if tokens and rest and all(self._assigns(token) for token in rest):
             for token in rest:
                 self._assign(token)
+            self.sure = self.sure and not any(_runs(token) for token in rest)
             return
         while rest and self._assigns(rest[0]):
             rest.pop(0)
@@ -136,6 +217,7 @@ class _Reader:
             elif depth < MAX_NESTED and not (words and words[0].text.startswith("python")):
                 body = self._joined(token, token.document or ())
                 yield from _Reader(self._flat()).run(body.text, token.line, depth + 1)
+        self.sure = self.sure and bool(words) and words[0].text in _NO_TEST
         if not words or words[0].text in _TALK:
             return
         yield Command(tuple(words))
@@ -145,9 +227,12 @@ class _Reader:
 
     # ---- variables
 
-    def _open(self) -> None:
+    def _open(self, kind: str) -> None:
+        if len(self.scopes) > MAX_SCOPES:
+            raise RecursionError
         self.scopes.append({})
         self.earlier.append({})
+        self.frames.append(kind)
 
     def _next_branch(self) -> None:
         """Another branch begins where the last one began."""
@@ -155,11 +240,12 @@ class _Reader:
             self._merge(self.scopes[-1], self.earlier[-1])
             self.scopes[-1] = {}
 
-    def _close(self) -> None:
+    def _close(self, kind: str) -> None:
         """Leave a branch: what it set is known outside only where it was the same before."""
-        if len(self.scopes) > 1:
+        if self.frames[-1] == kind:
             self._next_branch()
             self.scopes.pop()
+            self.frames.pop()
             self._merge(self.earlier.pop(), self.scopes[-1])
 
     def _merge(self, new: dict[str, Bound], into: dict[str, Bound]) -> None:
@@ -167,7 +253,13 @@ class _Reader:
             before = into.get(name) or self._find(name)
             if before is None or [w.text for w in before] != [w.text for w in bound]:
                 line = bound[0].line if bound else 0
-                bound = (Word(f"${name}", line, f"${name} is set in a branch"),)
+                why = f"${name} is set in a branch"
+                grows = before is not None and bound[: len(before)] == before
+                if grows and before is not None and len(bound) > len(before):
+                    line, why = bound[len(before)].line, f"${name} grows in a branch"
+                    bound = (*before, Word(f"${name}", line, why))
+                else:
+                    bound = (Word(f"${name}", line, why),)
             into[name] = bound
 
     def _flat(self) -> dict[str, Bound]:
@@ -195,8 +287,10 @@ class _Reader:
     def _assign(self, token: Token) -> None:
         if token.array is not None:
             words = tuple(word for inner in token.array for word in self._expanded(inner))
-            before = self._find(token.name) or ()
-            self._bind(token.name, (*before, *words) if token.appends else words)
+            before = (self._find(token.name) or ()) if token.appends else ()
+            if len(before) + len(words) > MAX_WORDS:
+                before, words = (), (Word(f"${token.name}", token.line, "it is too long"),)
+            self._bind(token.name, (*before, *words))
             return
         match = _ASSIGNMENT.match(token.parts[0].text)
         if match is None:
@@ -209,6 +303,8 @@ class _Reader:
             first = before[0]
             unknown = first.unknown or value.unknown
             value = Word(first.text + value.text, value.line, unknown)
+            if len(value.text) > MAX_TEXT:
+                value = Word("", value.line, "it is too long")
         self._bind(name, (value,))
 
     # ---- expansion
@@ -280,6 +376,11 @@ class _Reader:
         except SyntaxError:
             return None
         return None if value is None else str(value)
+
+
+def _runs(token: Token) -> bool:
+    """Whether an assignment has something in it that would have to run, and may fail."""
+    return any(part.kind == "odd" for part in token.parts)
 
 
 def _split(word: Word) -> Iterator[Word]:

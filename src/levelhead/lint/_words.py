@@ -13,6 +13,11 @@ _NAME = re.compile(r"[A-Za-z_]\w*|[0-9]|[@*#?$!-]")
 _BRACED = re.compile(r"([A-Za-z_]\w*|[0-9]+|[@*])(\[[@*]\])?(?::?[-=](.*)|(:\d+))?$", re.DOTALL)
 _ARRAY = re.compile(r"([A-Za-z_]\w*)(\+?)=\($")
 _SPACE = " \t\r"
+_RUN = re.compile(r"[^\\'\"$`\s;&|()<>]+")
+_QUOTED_RUN = re.compile(r"[^\\\"$`\n]+")
+
+MAX_DEPTH = 50
+"""Defaults of variables within one another."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +110,8 @@ class Lexer:
                 if not closing:
                     return Token(line, operator="\n")
             elif c in ";&|()":
-                operator = ";;" if self.text.startswith(";;", self.at) else c
+                two = self.text[self.at : self.at + 2]
+                operator = two if two in (";;", "&&", "||") else c
                 self.at += len(operator)
                 return Token(self.line, operator=operator)
             elif c in "<>":
@@ -179,8 +185,10 @@ class Lexer:
                     text = ""
                 break
             else:
-                text += c
-                self.at += 1
+                match = _RUN.match(self.text, self.at)
+                run = match.group() if match else c
+                text += run
+                self.at += len(run)
         flush()
         return Token(line, tuple(parts))
 
@@ -221,9 +229,11 @@ class Lexer:
                     text = ""
                 parts.append(self._dollar(True))
             else:
-                self.line += c == "\n"
-                text += c
-                self.at += 1
+                match = _QUOTED_RUN.match(self.text, self.at) if closing in ('"', "") else None
+                run = match.group() if match else c
+                self.line += run == "\n"
+                text += run
+                self.at += len(run)
         if text:
             parts.append(Part("text", text, True))
         return tuple(parts)

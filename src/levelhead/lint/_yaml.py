@@ -12,17 +12,28 @@ import yaml
 from levelhead.errors import RecordError
 from levelhead.lint.settings import Unread, Value
 
-__all__ = ["Tree", "flat", "parse"]
+__all__ = ["Tree", "flat", "is_base", "parse"]
 
 MAX_DEPTH = 30
+_MERGE = "tag:yaml.org,2002:merge"
 MAX_NODES = 200_000
 
 Tree = dict[str, Any]
 """Key -> `Leaf` or another `Tree`."""
 
 
+class _Base(Tree):
+    """A mapping that another one is built on, by `<<`."""
+
+
+def is_base(tree: Tree) -> bool:
+    """Whether a mapping is there for others that merge it."""
+    return isinstance(tree, _Base)
+
+
 class _Loader(yaml.SafeLoader):
-    pass
+    bases: set[int]
+    """The nodes that are merged into others."""
 
 
 # `1e-6` is a number for omegaconf and in every trainer, and text for YAML 1.1.
@@ -57,9 +68,13 @@ def parse(text: str, file: str) -> list[Tree]:
     """
     found: list[Tree] = []
     loader = _Loader(text)
+    loader.bases = set()
     try:
         while loader.check_node():
             node = loader.get_node()
+            if node is None:
+                continue
+            loader.bases.update(_merged(node))
             members = node.value if isinstance(node, yaml.SequenceNode) else [node]
             budget = iter(range(MAX_NODES))
             for member in members:
@@ -71,11 +86,31 @@ def parse(text: str, file: str) -> list[Tree]:
         raise RecordError(
             f"expected YAML, got something else: {error.problem}", file, line
         ) from error
+    except RecursionError as error:
+        raise RecordError("expected YAML, got something nested too deeply", file) from error
     except (yaml.YAMLError, ValueError) as error:
         raise RecordError(f"expected YAML, got something else: {error}", file) from error
     finally:
         loader.dispose()
     return found
+
+
+def _merged(node: yaml.Node) -> Iterator[int]:
+    """The mappings below a node that others merge."""
+    stack, seen = [node], set[int]()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen or isinstance(one, yaml.ScalarNode):
+            continue
+        seen.add(id(one))
+        if isinstance(one, yaml.SequenceNode):
+            stack.extend(one.value)
+            continue
+        for key, inner in one.value:
+            stack.append(inner)
+            if key.tag == _MERGE:
+                sources = inner.value if isinstance(inner, yaml.SequenceNode) else [inner]
+                yield from map(id, sources)
 
 
 def _tree(loader: _Loader, node: yaml.MappingNode, depth: int, budget: Iterator[int]) -> Tree:
@@ -84,7 +119,7 @@ def _tree(loader: _Loader, node: yaml.MappingNode, depth: int, budget: Iterator[
     found: Tree = {}
     own: Tree = {}
     for key, inner in node.value:
-        if key.tag == "tag:yaml.org,2002:merge":
+        if key.tag == _MERGE:
             sources = inner.value if isinstance(inner, yaml.SequenceNode) else [inner]
             for source in reversed(sources):
                 if isinstance(source, yaml.MappingNode):
@@ -93,12 +128,18 @@ def _tree(loader: _Loader, node: yaml.MappingNode, depth: int, budget: Iterator[
         if not isinstance(key, yaml.ScalarNode):
             continue
         name = str(key.value)
-        if isinstance(inner, yaml.MappingNode):
+        if isinstance(inner, yaml.MappingNode) and not _is_template(inner):
             own[name] = _tree(loader, inner, depth + 1, budget)
         else:
             line = key.start_mark.line + 1
             own[name] = Leaf(_plain(loader, inner, depth, budget), _written(inner), line)
-    return found | own
+    whole = found | own
+    return _Base(whole) if id(node) in loader.bases else whole
+
+
+def _is_template(node: yaml.MappingNode) -> bool:
+    """Whether this is `{{ name }}` without quotes, which YAML takes for a mapping of a mapping."""
+    return bool(node.value) and isinstance(node.value[0][0], yaml.MappingNode)
 
 
 def _plain(loader: _Loader, node: yaml.Node, depth: int, budget: Iterator[int]) -> Any:
@@ -121,7 +162,7 @@ def _written(node: yaml.Node) -> str:
         return node.value
     if isinstance(node, yaml.SequenceNode):
         return "[" + ", ".join(_written(one) for one in node.value[:8]) + "]"
-    return "{...}"
+    return "{{...}}" if isinstance(node, yaml.MappingNode) and _is_template(node) else "{...}"
 
 
 def flat(tree: Tree, prefix: str = "") -> dict[str, Value | Unread]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from levelhead.errors import unknown_name
-from levelhead.lint.reading import read
+from levelhead.errors import RecordError, unknown_name
+from levelhead.lint.reading import files_in, read
 from levelhead.lint.rules import SEVERITIES, Hit, Rule, Severity, Sure, all_rules
 from levelhead.lint.settings import Settings, Tool, Unread, Value
 
@@ -65,11 +67,13 @@ class Report:
         findings: by file and line, each once.
         runs: what was read: one for each training run.
         unread: file -> what could not be read there.
+        skipped: why files were left out that cannot be read, or are for no tool that is known.
     """
 
     findings: tuple[Finding, ...]
     runs: tuple[Settings, ...]
     unread: Mapping[str, tuple[Unread, ...]]
+    skipped: tuple[RecordError, ...] = ()
 
     def count(self, severity: Severity) -> int:
         """How many findings have this severity."""
@@ -82,21 +86,27 @@ class Report:
 
 
 def lint(
-    paths: Iterable[str | Path], *, reward: str | None = None, ignore: Iterable[str] = ()
+    paths: Iterable[str | Path],
+    *,
+    reward: str | None = None,
+    ignore: Iterable[str] = (),
+    skip: bool = False,
 ) -> Report:
     """Read configurations and say what they will do to calibration.
 
     Args:
-        paths: launch scripts, Python files or YAML of TRL, verl, OpenRLHF or levelhead.
+        paths: launch scripts, Python files or YAML of TRL, verl, OpenRLHF or levelhead, or folders with
+            such files; other files of a folder are passed over.
         reward: what is rewarded ("scoring": a proper score of a stated probability; "correctness";
             "model"), where the files do not say so themselves; None: as far as they tell.
         ignore: names of rules to leave out.
+        skip: go on with the other files where one is of no use; the report's `skipped` says why.
 
     Returns:
         The findings.
 
     Raises:
-        RecordError: a file cannot be read, or is for no tool that is known.
+        RecordError: a file cannot be read, or is for no tool that is known; with `skip`: every one.
         InvalidInputError: an unknown reward or rule.
 
     Edge cases: a setting that cannot be read is in `unread`, and rules that need it say nothing.
@@ -108,7 +118,8 @@ def lint(
     for name in sorted(left_out - set(names)):
         raise unknown_name("rule", name, names)
     chosen = [rule for rule in all_rules() if rule.id not in left_out]
-    runs = [_with_reward(one, reward) for path in paths for one in read(path)]
+    read_ones, skipped = _runs(paths, skip)
+    runs = [_with_reward(one, reward) for one in read_ones]
     findings: dict[tuple[Any, ...], Finding] = {}
     unread: dict[str, dict[tuple[str, int | None], Unread]] = {}
     for run in runs:
@@ -122,7 +133,37 @@ def lint(
         key=lambda one: (order[one.file], SEVERITIES.index(one.severity), one.line, one.rule),
     )
     blanks = {file: tuple(found.values()) for file, found in unread.items()}
-    return Report(tuple(ranked), tuple(runs), blanks)
+    return Report(tuple(ranked), tuple(runs), blanks, tuple(skipped))
+
+
+def _runs(paths: Iterable[str | Path], skip: bool) -> tuple[list[Settings], list[RecordError]]:
+    """The runs of all files, and what is wrong with those that have none."""
+    runs: list[Settings] = []
+    skipped: list[RecordError] = []
+    for path in paths:
+        try:
+            runs.extend(_folder(path) if os.path.isdir(path) else read(path))
+        except RecordError as error:
+            skipped.append(error)
+            if not skip:
+                raise
+    if skipped and not runs:
+        raise skipped[0]
+    return runs, skipped
+
+
+def _folder(folder: str | Path) -> list[Settings]:
+    """The runs of every file in a folder that is a configuration."""
+    runs: list[Settings] = []
+    for file in files_in(folder):
+        with contextlib.suppress(RecordError):  # of a folder's files most are something else
+            runs.extend(read(file))
+    if not runs:
+        raise RecordError(
+            "expected a folder with configurations of TRL, verl, OpenRLHF or levelhead, got none",
+            str(folder),
+        )
+    return runs
 
 
 def _with_reward(run: Settings, reward: str | None) -> Settings:
@@ -150,17 +191,32 @@ def check(settings: Settings, chosen: Sequence[Rule] | None = None) -> list[Find
     ]
 
 
+_OURS: dict[Tool, str] = {
+    "verl": "algorithm.adv_estimator=levelhead_rloo",
+    "trl": 'advantage="rloo"',
+}
+"""How another estimator of ours is chosen where a plug-in or a trainer brings it."""
+
+
+def _advice(rule: Rule, hit: Hit, settings: Settings) -> tuple[str, str]:
+    """What to write instead, and the probe that shows why."""
+    tool, ours = settings.tool, settings.get("ours")
+    if ours is not None and tool in _OURS and hit.at.key == ours.key and "levelhead" in rule.probes:
+        return _OURS[tool], f"levelhead probe {ours.value}"
+    return rule.fixes.get(tool, ""), rule.probes.get(tool, "")
+
+
 def _finding(rule: Rule, hit: Hit, settings: Settings) -> Finding:
-    tool = settings.tool
+    fix, probe = _advice(rule, hit, settings)
     return Finding(
         rule=rule.id,
         severity=hit.severity or rule.severity,
         sure=rule.sure,
         message=hit.message,
         effect=rule.effect,
-        fix=rule.fixes.get(tool, ""),
-        probe=rule.probes.get(tool, ""),
-        tool=tool,
+        fix=fix,
+        probe=probe,
+        tool=settings.tool,
         file=settings.file,
         line=hit.at.line or settings.line,
         key=hit.at.key,

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from levelhead.lint._shell import Command
-from levelhead.lint.settings import Draft, Settings, Unread, Value, number
+from levelhead.lint._rewards import calibration_rule, kind_of
+from levelhead.lint._shell import Command, hidden
+from levelhead.lint.settings import Draft, Settings, Unread, Value, number, slipped
 
 __all__ = ["DEFAULTS", "ESTIMATORS", "SPELLINGS", "from_command", "is_command"]
 
@@ -39,6 +40,9 @@ DEFAULTS: dict[str, Any] = {
     "algo.advantage.no_std_norm": False,
     "algo.advantage.lambd": 1.0,
     "algo.kl.init_coef": 0.01,
+    "algo.kl.use_loss": False,
+    "algo.kl.estimator": "k1",
+    "algo.dynamic_filtering_enable": False,
     "actor.eps_clip": 0.2,
     "rollout.n_samples_per_prompt": 1,
     "rollout.batch_size": 1024,
@@ -59,6 +63,7 @@ ESTIMATORS: dict[str, str] = {
 
 _MODULE = re.compile(r"(^|[./])openrlhf\.cli\.train_ppo(_ray)?$|openrlhf/cli/train_ppo(_ray)?\.py$")
 _PAIRS = ("actor.eps_clip_low_high", "reward.clip_range")
+_SWITCHES = ("algo.advantage.no_std_norm", "algo.kl.use_loss", "algo.dynamic_filtering_enable")
 _KEY = "algo.advantage.estimator"
 
 
@@ -83,12 +88,14 @@ def from_command(command: Command, file: str) -> Settings:
     """
     given: dict[str, Value | Unread] = {}
     words = command.words
+    unread = hidden(words)
     for i, word in enumerate(words):
         if not word.text.startswith("--") or len(word.text) < 3:
             continue
         name, equals, value = word.text[2:].partition("=")
         key, shown = SPELLINGS.get(name, name), name
-        following = [] if equals else _values(words[i + 1 :])
+        count = 2 if key in _PAIRS else 0 if key in _SWITCHES else 1
+        following = [] if equals else _values(words[i + 1 : i + 1 + count])
         unknown = word.unknown or next((w.unknown for w in following if w.unknown), "")
         if unknown:
             given[key] = Unread(f"--{shown}", unknown, word.line)
@@ -99,7 +106,7 @@ def from_command(command: Command, file: str) -> Settings:
         content: Any = tuple(map(number, texts[:2])) if pair else text if texts else True
         given[key] = Value(content, f"--{shown}", text, word.line)
     module = any(_MODULE.search(word.text) for word in words)
-    return _settings(file, command.line, given, DEFAULTS if module else {})
+    return _settings(file, command.line, given, DEFAULTS if module else {}, unread)
 
 
 def _values(words: Any) -> list[Any]:
@@ -112,14 +119,18 @@ def _values(words: Any) -> list[Any]:
 
 
 def _settings(
-    file: str, line: int, given: Mapping[str, Value | Unread], defaults: Mapping[str, Any]
+    file: str,
+    line: int,
+    given: Mapping[str, Value | Unread],
+    defaults: Mapping[str, Any],
+    unread: Unread | None,
 ) -> Settings:
-    draft = Draft("openrlhf", file, line, given, defaults)
+    draft = Draft("openrlhf", file, line, given, defaults, unread)
     draft.number("group_size", "rollout.n_samples_per_prompt")
     draft.number("batch_prompts", "rollout.batch_size")
     _advantage(draft)
     _clip(draft)
-    draft.number("kl_coef", "algo.kl.init_coef")
+    _penalty(draft)
     draft.number("entropy_coef", "actor.entropy_coef")
     _reward(draft)
     draft.number("train_temperature", "rollout.temperature")
@@ -139,6 +150,7 @@ def _advantage(draft: Draft) -> None:
     draft.note("estimator", found, name)
     kind = ESTIMATORS.get(name)
     if kind is None:
+        draft.note("misspelled", found, slipped(name, ESTIMATORS) or None)
         draft.cannot(found.key, f"{found.text!r} is no estimator that is known", found.line)
         return
     switch = draft.truth("algo.advantage.no_std_norm")
@@ -163,7 +175,36 @@ def _clip(draft: Draft) -> None:
         draft.note("reward_low", bounds, bounds.value[0])
 
 
+def _penalty(draft: Draft) -> None:
+    weight = draft.number("kl_coef", "algo.kl.init_coef")
+    in_loss, kind = draft.truth("algo.kl.use_loss"), draft.ask("algo.kl.estimator")
+    if in_loss is None or kind is None:
+        return
+    forms = {"k2": "exp", "k3": "reverse"} if in_loss.value else {"k1": "exp"}
+    draft.note("kl_form", weight, forms.get(str(kind.value), "none"))
+
+
 def _reward(draft: Draft) -> None:
-    other = draft.has("reward.remote_url", "train.agent_func_path")
-    if draft.has("reward.model_name_or_path") and not other:
+    enabled = draft.truth("algo.dynamic_filtering_enable")
+    if enabled is not None and enabled.value:
+        draft.note("filter_metric", enabled, "scores")
+    if draft.has("train.agent_func_path"):
+        return
+    remote = draft.ask("reward.remote_url")
+    if remote is not None:
+        _remote(draft, remote)
+    elif draft.has("reward.model_name_or_path") and not draft.has("reward.remote_url"):
         draft.note("reward_kind", draft.ask("reward.model_name_or_path"), "model")
+
+
+def _remote(draft: Draft, remote: Value) -> None:
+    """What a file with a reward function is by its name; a server's address tells nothing."""
+    text = str(remote.value)
+    name = text.rpartition("/")[2]
+    kind = kind_of(name.removesuffix(".py")) if name.endswith(".py") else "unknown"
+    if kind in ("unknown", "format"):
+        why = f"{name or text!r} does not tell what it rewards; --reward does"
+        draft.cannot(remote.key, why, remote.line)
+        return
+    draft.note("reward_kind", remote, kind)
+    draft.note("reward_rule", remote, calibration_rule(name))

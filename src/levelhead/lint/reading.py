@@ -11,12 +11,20 @@ from levelhead.lint._shell import Command, commands
 from levelhead.lint._yaml import Tree, parse
 from levelhead.lint.settings import Settings
 
-__all__ = ["MAX_BYTES", "read", "read_text"]
+__all__ = ["MAX_BYTES", "MAX_FILES", "NoConfigurationError", "files_in", "read", "read_text"]
 
 MAX_BYTES = 2_000_000
 """Larger files are no configurations."""
 
+MAX_FILES = 2_000
+"""Folders with more are no folders of configurations."""
+
+_SUFFIXES = (".sh", ".bash", ".py", ".yaml", ".yml")
 _KNOWN = "TRL, verl, OpenRLHF or levelhead"
+
+
+class NoConfigurationError(RecordError):
+    """A file that can be read, and configures no tool that is known."""
 
 
 def read(path: str | Path) -> list[Settings]:
@@ -67,18 +75,51 @@ def read_text(text: str, file: str) -> list[Settings]:
     Raises:
         RecordError: it configures no tool that is known.
     """
-    suffix = Path(file).suffix.lower()
-    if suffix == ".py":
-        found = trl.from_python(text, file)
-    elif suffix in (".yaml", ".yml", ".json"):
-        found = [one for tree in parse(text, file) for one in _tree(tree, file)]
-    else:
-        found = [one for command in commands(text) for one in _command(command, file)]
-    if not found:
+    try:
+        found = _read(text, file)
+    except RecursionError as error:
         raise RecordError(
+            "expected a configuration, got something nested too deeply to be read", file
+        ) from error
+    if not found:
+        raise NoConfigurationError(
             f"expected a configuration of {_KNOWN}, got none that is recognized", file
         )
     return found
+
+
+def _read(text: str, file: str) -> list[Settings]:
+    suffix = Path(file).suffix.lower()
+    if suffix == ".py":
+        return trl.from_python(text, file)
+    if suffix in (".yaml", ".yml", ".json"):
+        return [one for tree in parse(text, file) for one in _tree(tree, file)]
+    return [one for command in commands(text) for one in _command(command, file)]
+
+
+def files_in(folder: str | Path) -> list[Path]:
+    """The files of a folder and of the folders in it that could be configurations, by name.
+
+    Args:
+        folder: hidden folders in it are passed over.
+
+    Returns:
+        Scripts, Python files and YAML, sorted.
+
+    Raises:
+        RecordError: there are too many for a folder of configurations.
+    """
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found.extend(Path(place, name) for name in names if Path(name).suffix in _SUFFIXES)
+        if len(found) > MAX_FILES:
+            raise RecordError(
+                f"expected a folder with at most {MAX_FILES} scripts, Python and YAML files, got more; "
+                "name one inside",
+                str(folder),
+            )
+    return sorted(found)
 
 
 def _tree(tree: Tree, file: str) -> list[Settings]:
@@ -86,7 +127,7 @@ def _tree(tree: Tree, file: str) -> list[Settings]:
         return [own.from_yaml(tree, file)]
     if verl.is_tree(tree):
         return [verl.from_yaml(tree, file)]
-    return [trl.from_yaml(tree, file)] if trl.is_tree(tree) else []
+    return trl.from_yaml(tree, file) if trl.is_tree(tree) else []
 
 
 def _command(command: Command, file: str) -> list[Settings]:

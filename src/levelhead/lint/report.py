@@ -27,7 +27,8 @@ def to_json(report: Report) -> dict[str, Any]:
         report: of `lint`.
 
     Returns:
-        Its format, the findings, what could not be read, and what was read of each run.
+        Its format, the findings, what could not be read, the files that were left out, and what was
+        read of each run.
     """
     return {
         "format": FORMAT,
@@ -40,6 +41,9 @@ def to_json(report: Report) -> dict[str, Any]:
             {"file": file, "key": one.key, "line": one.line, "why": one.why}
             for file, blanks in report.unread.items()
             for one in blanks
+        ],
+        "skipped": [
+            {"file": one.path, "line": one.line, "why": one.problem} for one in report.skipped
         ],
         "runs": [
             {
@@ -69,7 +73,12 @@ def to_sarif(report: Report) -> dict[str, Any]:
         "rules": [_rule(rule) for rule in all_rules()],
     }
     results = [_result(one, known[one.rule]) for one in report.findings]
-    run = {"tool": {"driver": driver}, "columnKind": "utf16CodeUnits", "results": results}
+    run: dict[str, Any] = {"tool": {"driver": driver}, "columnKind": "utf16CodeUnits"}
+    run |= {"results": results}
+    if report.skipped:
+        told = [{"level": "error", "message": {"text": str(one)}} for one in report.skipped]
+        failed = {"executionSuccessful": False, "toolExecutionNotifications": told}
+        run |= {"invocations": [failed]}
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
@@ -123,6 +132,10 @@ def to_github(report: Report) -> str:
         text = one.message + (f". Fix: {one.fix}" if one.fix else "")
         place = f"file={_property(one.file)},line={one.line},title={_property(one.rule)}"
         lines.append(f"::{_LEVELS[one.severity]} {place}::{_data(text)}\n")
+    for one in report.skipped:
+        lines.append(
+            f"::error file={_property(one.path or '')},title=skipped::{_data(one.problem)}\n"
+        )
     return "".join(lines)
 
 

@@ -9,6 +9,8 @@ it say nothing.
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -21,7 +23,10 @@ __all__ = [
     "Tool",
     "Unread",
     "Value",
+    "meant",
+    "misspelled",
     "number",
+    "slipped",
     "truth",
 ]
 
@@ -51,6 +56,8 @@ ADVANTAGES = (
 
 FIELDS: dict[str, str] = {
     "estimator": "the tool's own name of the advantage estimator",
+    "ours": "its name in levelhead.advantages, where a plug-in or a trainer of ours brings it",
+    "misspelled": "a name that the tool does not know; the value is the one that was meant, or empty",
     "advantage": "what becomes of a reward, one of ADVANTAGES",
     "std_switch_off": "the std was switched off by a key that this estimator does not read",
     "group_size": "samples of each prompt",
@@ -61,12 +68,16 @@ FIELDS: dict[str, str] = {
     "clip_high": "the ratio counts up to 1 + this",
     "dead_clip": "a clip range that is not read, because two others go before it",
     "kl_coef": "weight of the KL penalty that is in force",
+    "kl_form": "what that penalty leads to: exp; reverse, that of KL(ref||pi); none that is known",
+    "kl_other": "weight of a second KL penalty that is in force as well, of the form exp",
     "entropy_coef": "weight of the entropy bonus",
+    "entropy_span": "the policy's loss is divided by this number of tokens, and the bonus is not",
     "reward_kind": "correctness, scoring, improper or model",
     "reward_rule": "name of the scoring rule",
     "confidence_weight": "weight of the calibration term, where correctness has weight 1",
     "reward_low": "rewards below are raised to this",
     "format_floor": "reward of malformed output",
+    "reward_least": "the worst reward of a well-formed answer",
     "missing_confidence": "what a confidence that is not there counts as",
     "filter_metric": "groups in which this number is unanimous are dropped",
     "train_temperature": "temperature of the samples that are trained on",
@@ -146,6 +157,7 @@ class Draft:
         line: where the run begins.
         given: the tool's key -> value, as the file has it; a value that is an `Unread` is unknown.
         defaults: the tool's key -> default; empty where its defaults are not known to hold.
+        hidden: an argument that cannot be read and may set anything: no default holds beside it.
     """
 
     def __init__(
@@ -155,12 +167,13 @@ class Draft:
         line: int,
         given: Mapping[str, Value | Unread],
         defaults: Mapping[str, Any],
+        hidden: Unread | None = None,
     ) -> None:
         self.tool: Tool = tool
         self.file, self.line = file, line
-        self.given, self.defaults = given, defaults
+        self.given, self.defaults, self.hidden = given, defaults, hidden
         self.values: dict[str, Value] = {}
-        self.unread: dict[str, Unread] = {}
+        self.unread: dict[str, Unread] = {} if hidden is None else {hidden.key: hidden}
 
     def ask(self, *keys: str) -> Value | None:
         """The value of the first of these keys that the file has, or else the first one's default."""
@@ -172,10 +185,15 @@ class Draft:
             if found is not None:
                 return found
         for key in keys:
-            if key in self.defaults:
+            if key in self.defaults and self.hidden is None:
                 value = self.defaults[key]
                 return Value(value, key, shown(value), None, True)
         return None
+
+    def blind(self, key: str) -> bool:
+        """Whether a key may be set to something that cannot be read."""
+        found = self.given.get(key)
+        return isinstance(found, Unread) or (found is None and self.hidden is not None)
 
     def has(self, *keys: str) -> bool:
         """Whether the file itself sets one of these keys."""
@@ -230,15 +248,58 @@ def shown(value: Any) -> str:
 
 
 def number(value: Any) -> float | None:
-    """A number, also where it is written as text; None for anything else."""
+    """A finite number, also where it is written as text; None for anything else."""
     if isinstance(value, bool) or value is None:
         return None
-    if isinstance(value, int | float):
-        return float(value)
     try:
-        return float(str(value).replace("_", ""))
-    except ValueError:
+        found = float(value if isinstance(value, int | float) else str(value).replace("_", ""))
+    except (ValueError, OverflowError):
         return None
+    return found if math.isfinite(found) else None
+
+
+def meant(name: str, choices: Iterable[str]) -> str:
+    """The name of a closed list that was probably meant, empty where none is near."""
+    return next(iter(difflib.get_close_matches(name, sorted(choices), n=1)), "")
+
+
+def slipped(name: str, choices: Iterable[str]) -> str:
+    """The same for an open list, on which a name of its own may be near: a slip of the keyboard."""
+    for one in choices:
+        swapped = sorted(one) == sorted(name)
+        if one != name and _slip(name, one) and (swapped or min(len(one), len(name)) >= 6):
+            return one
+    return ""
+
+
+def misspelled(key: str, known: Iterable[str]) -> str:
+    """The known dotted key that differs in one part by a slip of the keyboard, or empty.
+
+    Args:
+        key: that is not known.
+        known: keys.
+
+    Returns:
+        The key, where one part of it has a letter too many, too few, wrong or out of place.
+    """
+    parts = key.split(".")
+    for one in known:
+        others = one.split(".")
+        if len(others) != len(parts):
+            continue
+        odd = [(a, b) for a, b in zip(parts, others, strict=True) if a != b]
+        if len(odd) == 1 and min(map(len, odd[0])) >= 4 and _slip(*odd[0]):
+            return one
+    return ""
+
+
+def _slip(a: str, b: str) -> bool:
+    """Whether one insertion, deletion, substitution or swap of neighbors leads from a to b."""
+    start = 0
+    while start < min(len(a), len(b)) and a[start] == b[start]:
+        start += 1
+    x, y = a[start:], b[start:]
+    return x[1:] == y[1:] or x[1:] == y or x == y[1:] or (x[:2] == y[1::-1] and x[2:] == y[2:])
 
 
 def truth(value: Any) -> bool | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from levelhead.lint import own
 from levelhead.lint._python import Call, calls
 from levelhead.lint._rewards import calibration_rule, kind_of, kinds
-from levelhead.lint._shell import Command
-from levelhead.lint._yaml import Leaf, Tree, flat
-from levelhead.lint.settings import Draft, Settings, Unread, Value, number
+from levelhead.lint._shell import Command, hidden
+from levelhead.lint._yaml import Leaf, Tree, flat, is_base
+from levelhead.lint.settings import Draft, Settings, Unread, Value, meant, number
 
 __all__ = [
     "ASYNC",
@@ -31,6 +33,8 @@ GRPO: dict[str, Any] = {
     "num_generations": 8,
     "temperature": 1.0,
     "entropy_coef": 0.0,
+    "max_completion_length": 512,
+    "use_bias_correction_kl": True,
 }
 """Defaults of `GRPOConfig`."""
 
@@ -67,8 +71,19 @@ ASYNC: dict[str, Any] = {"epsilon": 0.2, "num_generations": 8, "temperature": 1.
 
 _PLAIN_CLIP = {"grpo", "bnpo", "dr_grpo", "dapo", "luspo"}
 _CONFIGS = {"GRPOConfig": "grpo", "RLOOConfig": "rloo", "AsyncGRPOConfig": "async"}
-_TRAINERS = {"GRPOTrainer", "RLOOTrainer", "AsyncGRPOTrainer"}
-_DEFAULTS = {"grpo": GRPO, "rloo": RLOO, "async": ASYNC}
+_OURS = "CalibratedGRPOTrainer"
+_TRAINERS = {
+    "GRPOTrainer": "grpo",
+    "RLOOTrainer": "rloo",
+    "AsyncGRPOTrainer": "async",
+    _OURS: "ours",
+}
+_POSITIONS = ("model", "reward_funcs", "args")
+_FROM_TRAINER = ("reward_funcs", "advantage")
+_DEFAULTS = {"grpo": GRPO, "rloo": RLOO, "async": ASYNC, "ours": {**GRPO, "advantage": "rloo"}}
+_FINDS = re.compile(r"_*(get|load|build|make|create|select|resolve)_")
+"""Functions that choose rewards: their names do not say which."""
+
 _RLOO_KEYS = {"normalize_advantages", "rloo_k", "reward_clip_range"}
 _TELLING = {"num_generations", "scale_rewards", "reward_funcs", "normalize_advantages"}
 
@@ -87,7 +102,7 @@ def from_python(text: str, file: str) -> list[Settings]:
         RecordError: it is no Python.
     """
     found: list[Settings] = []
-    every = calls(text, file, {*_CONFIGS, *_TRAINERS}, suffix="Trainer")
+    every = calls(text, file, {*_CONFIGS, *_TRAINERS}, suffix="Trainer", positions=_POSITIONS)
     trainers = [call for call in every if call.name not in _CONFIGS]
     configs = [call for call in every if call.name in _CONFIGS]
     for config in configs:
@@ -104,46 +119,65 @@ def from_python(text: str, file: str) -> list[Settings]:
 
 def _alone(trainer: Call, file: str) -> Settings:
     """A trainer whose configuration is not made in this file: without any, TRL's defaults hold."""
-    algorithm = _CONFIGS[trainer.name.replace("Trainer", "Config")]
-    given = {key: one for key, one in trainer.given.items() if key == "reward_funcs"}
+    algorithm = _TRAINERS[trainer.name]
+    given = {**trainer.later.get("args", {}), **_of_trainer(trainer)}
     if "args" not in trainer.given and not trainer.open:
         return _settings(file, trainer.line, given, _DEFAULTS[algorithm], algorithm)
     why = Unread("args", "the configuration is not made in this file", trainer.line)
-    return _settings(file, trainer.line, given, {}, algorithm, why)
+    return _settings(file, trainer.line, given, _defaults_of(trainer), algorithm, why)
+
+
+def _defaults_of(trainer: Call) -> dict[str, Any]:
+    """What holds for a trainer whatever its configuration says."""
+    return {"advantage": "rloo"} if trainer.name == _OURS and not trainer.open else {}
+
+
+def _of_trainer(trainer: Call) -> dict[str, Value | Unread]:
+    """What a trainer's own arguments say; the result of a call is named after its function."""
+    found = {key: trainer.given[key] for key in _FROM_TRAINER if key in trainer.given}
+    rewards, name = found.get("reward_funcs"), trainer.made_by.get("reward_funcs", "")
+    if isinstance(rewards, Unread) and kind_of(name) != "unknown" and not _FINDS.match(name):
+        found["reward_funcs"] = Value([name], "reward_funcs", f"{name}(...)", rewards.line)
+    return found
 
 
 def _call(config: Call, trainers: Sequence[Call], file: str) -> Settings:
     given = dict(config.given)
-    for trainer in trainers[:1]:
-        if "reward_funcs" in trainer.given:
-            given["reward_funcs"] = trainer.given["reward_funcs"]
     algorithm = _CONFIGS[config.name]
-    own = [one for one in trainers if one.name not in _TRAINERS]
-    if own:
-        why = f"{own[0].name} is no trainer of TRL and may compute advantages in its own way"
-        return _settings(file, config.line, given, {}, algorithm, Unread("args", why, own[0].line))
+    defaults = _DEFAULTS[algorithm]
+    for trainer in trainers[:1]:
+        given |= _of_trainer(trainer)
+        if trainer.name == _OURS:
+            algorithm, defaults = "ours", {**defaults, **_defaults_of(trainer)}
+    foreign = [one for one in trainers if one.name not in _TRAINERS]
+    if foreign:
+        first = foreign[0]
+        why = f"{first.name} is no trainer of TRL and may compute advantages in its own way"
+        return _settings(
+            file, config.line, given, {}, algorithm, Unread(first.name, why, first.line)
+        )
     if config.open:
         why = "further settings come in by ** and cannot be read"
         return _settings(file, config.line, given, {}, algorithm, Unread("**", why, config.line))
-    return _settings(file, config.line, given, _DEFAULTS[algorithm], algorithm)
+    return _settings(file, config.line, given, defaults, algorithm)
 
 
 def is_tree(tree: Tree) -> bool:
     """Whether a YAML file configures TRL, or axolotl's GRPO, which passes its `trl` section on."""
-    return _section(tree) is not None
+    return next(_sections(tree), None) is not None
 
 
-def _section(tree: Tree) -> tuple[Tree, str, bool] | None:
-    """The mapping with TRL's keys, its prefix, and whether TRL's defaults hold beside it."""
+def _sections(tree: Tree) -> Iterator[tuple[Tree, str, bool]]:
+    """The mappings with TRL's keys, their prefixes, and whether TRL's defaults hold beside them."""
     if _TELLING & set(tree) or _method(tree):
         inner = tree.get("trl")
-        if isinstance(inner, dict):
-            return inner, "trl.", True
-        return tree, "", True
+        yield (inner, "trl.", True) if isinstance(inner, dict) else (tree, "", True)
+        return
     for name, inner in tree.items():
-        if isinstance(inner, dict) and {"num_generations", "scale_rewards"} & set(inner):
-            return inner, f"{name}.", False
-    return None
+        if not isinstance(inner, dict) or is_base(inner):
+            continue
+        if {"num_generations", "scale_rewards"} & set(inner):
+            yield inner, f"{name}.", False
 
 
 def _method(tree: Tree) -> bool:
@@ -151,7 +185,7 @@ def _method(tree: Tree) -> bool:
     return isinstance(method, Leaf) and str(method.value) in ("grpo", "rloo") and "trl" in tree
 
 
-def from_yaml(tree: Tree, file: str) -> Settings:
+def from_yaml(tree: Tree, file: str) -> list[Settings]:
     """The settings of a YAML file.
 
     Args:
@@ -159,15 +193,17 @@ def from_yaml(tree: Tree, file: str) -> Settings:
         file: its path.
 
     Returns:
-        The settings; keys that are not there have TRL's defaults, unless the section is one that only
-        the user's program understands.
+        One for each section with TRL's keys that no other one is built on; keys that are not there
+        have TRL's defaults, unless the section is one that only the user's program understands.
     """
-    section, prefix, standard = _section(tree) or (tree, "", False)
-    given = {key.removeprefix(prefix): one for key, one in flat(section, prefix).items()}
-    lines = [one.line for one in given.values() if one.line]
-    algorithm = "rloo" if _RLOO_KEYS & set(given) else "grpo"
-    defaults = _DEFAULTS[algorithm] if standard else {}
-    return _settings(file, min(lines, default=1), given, defaults, algorithm)
+    found = []
+    for section, prefix, standard in _sections(tree):
+        given = {key.removeprefix(prefix): one for key, one in flat(section, prefix).items()}
+        lines = [one.line for one in given.values() if one.line]
+        algorithm = "rloo" if _RLOO_KEYS & set(given) else "grpo"
+        defaults = _DEFAULTS[algorithm] if standard else {}
+        found.append(_settings(file, min(lines, default=1), given, defaults, algorithm))
+    return found
 
 
 def is_command(command: Command) -> bool:
@@ -206,7 +242,7 @@ def from_command(command: Command, file: str) -> Settings:
     kind = "rloo" if "rloo" in first else "grpo"
     standard = "trl" in first[:1] and "config" not in given
     defaults = _DEFAULTS[kind] if standard else {}
-    return _settings(file, command.line, given, defaults, kind)
+    return _settings(file, command.line, given, defaults, kind, hidden=hidden(words))
 
 
 def _settings(
@@ -216,10 +252,11 @@ def _settings(
     defaults: Mapping[str, Any],
     algorithm: str,
     why: Unread | None = None,
+    hidden: Unread | None = None,
 ) -> Settings:
-    draft = Draft("trl", file, line, given, defaults)
+    draft = Draft("trl", file, line, given, defaults, hidden)
     draft.number("group_size", "num_generations", "rloo_k")
-    foreign = why is not None and why.key == "args"
+    foreign = why is not None and why.key.endswith("Trainer")
     if algorithm == "rloo":
         _rloo(draft, foreign)
     elif algorithm == "async":
@@ -227,10 +264,12 @@ def _settings(
         draft.note("advantage", None if foreign else always, "group_std")
         tokens = Value("token_mean", "AsyncGRPOTrainer", "no other mean", line)
         draft.note("aggregation", None if foreign else tokens, "token_mean")
+    elif algorithm == "ours":
+        _calibrated(draft)
+        _loss(draft)
     else:
         _grpo(draft, foreign)
-    draft.number("kl_coef", "beta")
-    draft.number("entropy_coef", "entropy_coef")
+    _penalties(draft, algorithm)
     draft.number("train_temperature", "temperature")
     whole, size = draft.ask("generation_batch_size"), draft.values.get("group_size")
     samples = None if whole is None else number(whole.value)
@@ -262,7 +301,47 @@ def _grpo(draft: Draft, foreign: bool) -> None:
         draft.note("advantage", scale, kind)
         draft.note("estimator", scale, "grpo")
         if kind is None:
+            draft.note("misspelled", scale, meant(str(scale.value), SCALES))
             draft.cannot(scale.key, f"{scale.text!r} is no scale of TRL 1.16", scale.line)
+    _loss(draft)
+
+
+def _calibrated(draft: Draft) -> None:
+    """What our own trainer does: `advantage` decides, whatever `scale_rewards` says."""
+    found = draft.ask("advantage")
+    if found is None:
+        return
+    if not found.default and found.text == str(found.value):
+        draft.cannot(found.key, f"{found.text} is a function of yours; probe it", found.line)
+    else:
+        own.note_estimator(draft, found)
+
+
+def _penalties(draft: Draft, algorithm: str) -> None:
+    """The KL penalty and the entropy bonus.
+
+    RLOO has the penalty in its reward. GRPO has k3 in its loss: times the ratio its gradient is that of
+    KL(pi||ref), without it that of KL(ref||pi); times the ratio of a whole sequence it is neither.
+    """
+    beta = draft.number("kl_coef", "beta")
+    ratio = draft.truth("use_bias_correction_kl")
+    level = draft.ask("importance_sampling_level")
+    if algorithm == "rloo":
+        draft.note("kl_form", beta, "exp")
+    elif ratio is not None and ratio.value and level is not None and level.value != "token":
+        draft.note("kl_form", beta, "none")
+    elif ratio is not None:
+        draft.note("kl_form", beta, "exp" if ratio.value else "reverse")
+    loss = draft.ask("loss_type")
+    name = None if loss is None else loss.value
+    if name == "luspo":
+        return  # its policy loss is a sum over tokens beside which the bonus, a mean, hardly weighs
+    draft.number("entropy_coef", "entropy_coef")
+    if name == "dr_grpo":
+        draft.number("entropy_span", "max_completion_length")
+
+
+def _loss(draft: Draft) -> None:
     loss = draft.ask("loss_type")
     draft.note("aggregation", loss, AGGREGATIONS.get(str(loss.value)) if loss else None)
     if loss is not None and str(loss.value) in _PLAIN_CLIP:

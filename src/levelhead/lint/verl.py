@@ -10,11 +10,11 @@ import yaml
 
 from levelhead.lint import own
 from levelhead.lint._rewards import calibration_rule, kind_of
-from levelhead.lint._shell import Command, Word
+from levelhead.lint._shell import Command, Word, hidden
 from levelhead.lint._yaml import Tree, flat
-from levelhead.lint.settings import Draft, Settings, Unread, Value, number
+from levelhead.lint.settings import Draft, Settings, Unread, Value, misspelled, number, slipped
 
-__all__ = ["DEFAULTS", "ESTIMATORS", "from_command", "from_yaml", "is_command", "is_tree"]
+__all__ = ["DEFAULTS", "ESTIMATORS", "KEYS", "from_command", "from_yaml", "is_command", "is_tree"]
 
 DEFAULTS: dict[str, Any] = {
     "algorithm.adv_estimator": "gae",
@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "algorithm.lam": 1.0,
     "algorithm.use_kl_in_reward": False,
     "algorithm.kl_ctrl.kl_coef": 0.001,
+    "algorithm.kl_penalty": "kl",
     "algorithm.filter_groups.enable": False,
     "algorithm.filter_groups.metric": "reward",
     "actor_rollout_ref.actor.loss_agg_mode": "token-mean",
@@ -31,9 +32,11 @@ DEFAULTS: dict[str, Any] = {
     "actor_rollout_ref.actor.entropy_coeff": 0.0,
     "actor_rollout_ref.actor.use_kl_loss": False,
     "actor_rollout_ref.actor.kl_loss_coef": 0.001,
+    "actor_rollout_ref.actor.kl_loss_type": "low_var_kl",
     "actor_rollout_ref.rollout.n": 1,
     "actor_rollout_ref.rollout.temperature": 1.0,
     "data.train_batch_size": 1024,
+    "reward.reward_manager.source": "register",
     "reward.reward_model.enable": False,
     "reward.custom_reward_function.path": None,
 }
@@ -70,10 +73,22 @@ AGGREGATIONS = {
     "token-sum": "sum",
 }
 
+KEYS = {*DEFAULTS, "actor_rollout_ref.actor.clip_ratio"}
+"""Keys near which an unknown one is taken for a slip."""
+
 ADVANTAGE_KEY = "algorithm.adv_estimator"
 STD_KEY = "algorithm.norm_adv_by_std_in_grpo"
 _ACTOR, _ROLLOUT = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout."
+_LOSS_MODE = f"{_ACTOR}policy_loss.loss_mode"
+_IN_LOSS = {
+    **dict.fromkeys(("low_var_kl", "k3"), "reverse"),
+    **dict.fromkeys(("mse", "k2", "k1+", "k2+", "k3+", "kl+", "low_var_kl+", "mse+"), "exp"),
+}
+"""What an estimate of the KL divergence leads to as a part of the loss. The expected gradient of k1 is 0
+there, and for abs there is no formula."""
+
 _FUNCTION = ("reward.custom_reward_function.", "custom_reward_function.")
+_PLUG_IN = "levelhead_"
 _MANAGERS = ("naive", "dapo", "prime", "batch")
 _OVERRIDE = re.compile(r"[+~]{0,2}([A-Za-z_][\w@/-]*(?:\.[\w@/-]+)*)(?:=(.*))?$", re.DOTALL)
 _OURS = ("actor_rollout_ref.", "algorithm.adv_estimator=")
@@ -124,7 +139,8 @@ def from_command(command: Command, file: str) -> Settings:
             continue
         given[key] = _override(key, text, word)
     standard = any(_MAIN.search(word.text) for word in words) and not _other_config(words)
-    return _settings(file, command.line, given, DEFAULTS if standard else {})
+    defaults = DEFAULTS if standard else {}
+    return _settings(file, command.line, given, defaults, hidden(words))
 
 
 def _other_config(words: Sequence[Word]) -> bool:
@@ -183,15 +199,26 @@ def from_yaml(tree: Tree, file: str) -> Settings:
 
 
 def _settings(
-    file: str, line: int, given: Mapping[str, Value | Unread], defaults: Mapping[str, Any]
+    file: str,
+    line: int,
+    given: Mapping[str, Value | Unread],
+    defaults: Mapping[str, Any],
+    hidden: Unread | None = None,
 ) -> Settings:
-    draft = Draft("verl", file, line, given, defaults)
+    draft = Draft("verl", file, line, given, defaults, hidden)
+    for key, one in given.items():
+        if key not in KEYS and (near := misspelled(key, KEYS)):
+            draft.cannot(key, f"verl 0.9.1 has no such key; did you mean {near}?", one.line)
     draft.number("group_size", f"{_ROLLOUT}n")
     _advantage(draft)
     prompts = draft.ask("data.train_batch_size")
     draft.note("batch_prompts", prompts, None if prompts is None else number(prompts.value))
     mode = draft.ask(f"{_ACTOR}loss_agg_mode")
-    draft.note("aggregation", mode, AGGREGATIONS.get(str(mode.value)) if mode else None)
+    loss = draft.ask(_LOSS_MODE)
+    if loss is not None and loss.value == "sapo":  # whatever is asked for
+        draft.note("aggregation", loss, "sequence_mean")
+    elif not draft.blind(_LOSS_MODE):
+        draft.note("aggregation", mode, AGGREGATIONS.get(str(mode.value)) if mode else None)
     if mode and str(mode.value) not in AGGREGATIONS:
         draft.cannot(mode.key, f"{mode.text!r} is no aggregation of verl 0.9.1", mode.line)
     _clip(draft)
@@ -209,7 +236,7 @@ def _settings(
 def _advantage(draft: Draft) -> None:
     found = draft.ask(ADVANTAGE_KEY)
     if found is None:
-        if ADVANTAGE_KEY not in draft.given:
+        if ADVANTAGE_KEY not in draft.given and draft.hidden is None:
             draft.cannot(
                 ADVANTAGE_KEY, "the file does not set it, and what it begins from is not known"
             )
@@ -217,7 +244,10 @@ def _advantage(draft: Draft) -> None:
     name = str(found.value).lower()
     draft.note("estimator", found, name)
     kind = ESTIMATORS.get(name)
+    if name.startswith(_PLUG_IN):
+        draft.note("ours", found, name.removeprefix(_PLUG_IN))
     if kind is None:
+        draft.note("misspelled", found, slipped(name, ESTIMATORS) or None)
         draft.cannot(found.key, f"{found.text!r} is no estimator of verl 0.9.1", found.line)
         return
     size = draft.values.get("group_size")
@@ -227,7 +257,7 @@ def _advantage(draft: Draft) -> None:
             kind, found = "plain", switch
         elif name in ("grpo_vectorized", "gdpo"):
             draft.note("std_switch_off", switch, True)
-    if name == "grpo" and switch is None and STD_KEY in draft.given:
+    if name == "grpo" and switch is None and draft.blind(STD_KEY):
         return
     if kind == "group_std" and size is not None and size.value == 1:
         kind = "plain"  # verl takes mean 0 and std 1 for a group of one
@@ -237,7 +267,7 @@ def _advantage(draft: Draft) -> None:
 
 
 def _clip(draft: Draft) -> None:
-    mode = draft.ask(f"{_ACTOR}policy_loss.loss_mode")
+    mode = draft.ask(_LOSS_MODE)
     if mode is None or mode.value == "vanilla":
         draft.number("clip_low", f"{_ACTOR}clip_ratio_low")
         draft.number("clip_high", f"{_ACTOR}clip_ratio_high")
@@ -251,10 +281,21 @@ def _clip(draft: Draft) -> None:
 def _penalties(draft: Draft) -> None:
     in_loss = draft.truth(f"{_ACTOR}use_kl_loss")
     in_reward = draft.truth("algorithm.use_kl_in_reward")
+    beside = False
     if in_loss is not None and in_loss.value:
-        draft.number("kl_coef", f"{_ACTOR}kl_loss_coef")
-    elif in_reward is not None and in_reward.value:
-        draft.number("kl_coef", "algorithm.kl_ctrl.kl_coef")
+        kind = draft.ask(f"{_ACTOR}kl_loss_type")
+        weight = draft.number("kl_coef", f"{_ACTOR}kl_loss_coef")
+        draft.note("kl_form", weight, _IN_LOSS.get(str(kind.value), "none") if kind else None)
+        beside = True
+    if in_reward is not None and in_reward.value:
+        kind = draft.ask("algorithm.kl_penalty")
+        field = "kl_other" if beside else "kl_coef"
+        weight = draft.number(field, "algorithm.kl_ctrl.kl_coef")
+        known = kind is None or kind.value in ("kl", "k1")
+        if beside and not known:
+            draft.values.pop("kl_other", None)
+        elif not beside:
+            draft.note("kl_form", weight, "exp" if known else "none")
     draft.number("entropy_coef", f"{_ACTOR}entropy_coeff")
 
 
@@ -268,7 +309,12 @@ def _reward(draft: Draft) -> None:
     if path is None or path.value is None:
         manager = draft.ask("reward.reward_manager.name", "reward_model.reward_manager")
         source = path or manager
-        known = path is not None or not draft.has(*(f"{prefix}path" for prefix in _FUNCTION))
+        known = path is not None or not any(draft.blind(f"{prefix}path") for prefix in _FUNCTION)
+        own_class = draft.ask("reward.reward_manager.source")
+        if draft.blind("reward.reward_manager.source") or (
+            own_class is not None and own_class.value == "importlib"
+        ):
+            return
         if known and (manager is None or manager.value in _MANAGERS):
             draft.note("reward_kind", source, "correctness")
         return

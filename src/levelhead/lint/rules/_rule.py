@@ -1,14 +1,29 @@
-"""What a rule is."""
+"""What a rule is, and the checks that rules share."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from levelhead.lint.settings import Settings, Tool, Value
 
-__all__ = ["SEVERITIES", "SURE", "Hit", "Rule", "Severity", "Sure", "said"]
+__all__ = [
+    "SEVERITIES",
+    "STRONG",
+    "SURE",
+    "Check",
+    "Hit",
+    "Rule",
+    "Severity",
+    "Sure",
+    "blurs",
+    "said",
+    "spread",
+    "unscored",
+    "where",
+]
 
 Severity = Literal["error", "warning", "note"]
 """How bad it is: calibration is lost; it suffers, or may; worth knowing."""
@@ -40,6 +55,10 @@ class Hit:
     severity: Severity | None = None
 
 
+Check = Callable[[Settings], Iterator[Hit]]
+"""Settings -> what was found."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """One thing that a configuration can do to calibration.
@@ -62,7 +81,7 @@ class Rule:
     title: str
     effect: str
     fixes: Mapping[Tool, str]
-    check: Callable[[Settings], Iterator[Hit]]
+    check: Check
     probes: Mapping[Tool, str] = dataclasses.field(default_factory=dict)
     references: tuple[str, ...] = ()
 
@@ -78,3 +97,60 @@ def said(value: Value) -> str:
     if value.key == "AsyncGRPOTrainer":
         return f"{value.key} knows {value.text}"
     return f"{value.key}{' ' if value.key.startswith('--') else '='}{value.text}"
+
+
+def unscored(settings: Settings) -> bool:
+    """Whether the reward is known not to score a stated confidence."""
+    return settings.plain("reward_kind") in ("correctness", "model")
+
+
+def where(field: str, holds: Callable[[Any], bool], says: str) -> Check:
+    """A check of one setting: if its value is so, the message is the setting, a colon and `says`."""
+
+    def check(settings: Settings) -> Iterator[Hit]:
+        found = settings.get(field)
+        if found is not None and holds(found.value):
+            yield Hit(f"{said(found)}: {says}", found)
+
+    return check
+
+
+STRONG = 0.1
+"""A spread of statements that is worth knowing."""
+
+
+def spread(weight: float, form: str = "exp") -> float:
+    """The standard deviation of statements around a truth of 1/2 under a penalty.
+
+    exp: pi ~ exp(r / weight), sqrt(weight / 2). reverse: pi = weight / (c - r), c so that it sums to 1.
+    The score is Brier's with weight 1, r = -(q - 1/2)^2, and the reference is uniform on [0, 1].
+
+    Args:
+        weight: > 0.
+        form: "exp", which is as good as normal where the weight is small; or "reverse".
+
+    Returns:
+        In the unit of the statements.
+    """
+    if form == "exp":
+        return math.sqrt(weight / 2)
+    low, high = 1e-12, 2.0 + weight * 4.0  # of a, where c = a^2
+    for _ in range(100):
+        a = math.sqrt(low * high)
+        total = 2.0 * weight / a * math.atan(0.5 / a)
+        low, high = (a, high) if total > 1.0 else (low, a)
+    return math.sqrt(max(weight - low * low, 0.0))
+
+
+def blurs(field: str) -> Check:
+    """A check of a weight under which the best policy is proportional to exp(reward / weight)."""
+
+    def check(settings: Settings) -> Iterator[Hit]:
+        found = settings.get(field)
+        if found is None or found.value <= 0 or unscored(settings):
+            return
+        if (wide := spread(found.value)) >= STRONG:
+            message = "under a Brier score of weight 1, statements keep a spread of"
+            yield Hit(f"{said(found)}: {message} {wide:.2f}", found)
+
+    return check

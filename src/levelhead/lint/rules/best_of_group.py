@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("advantage")
-    if found is not None and found.value == "best_of_group":
-        yield Hit(f"{said(found)}: only the best sample of a group has an advantage", found)
-
 
 RULE = Rule(
     id="best-of-group",
@@ -31,5 +20,9 @@ RULE = Rule(
     },
     probes={"verl": "levelhead probe verl:grpo_passk", "levelhead": "levelhead probe max_at_k"},
     references=("arXiv:2503.19595", "docs/leaderboard.md"),
-    check=_check,
+    check=where(
+        "advantage",
+        lambda kind: kind == "best_of_group",
+        "only the best sample of a group has an advantage",
+    ),
 )

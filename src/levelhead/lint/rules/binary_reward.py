@@ -34,6 +34,7 @@ RULE = Rule(
     fixes={
         "trl": "reward_funcs=[rlcr_reward(answer=COLUMN)] from levelhead.adapters.trl_rewards",
         "verl": "reward.custom_reward_function.path=FILE with a proper score of the confidence",
+        "openrlhf": "--reward.remote_url FILE with a proper score of the confidence",
         "levelhead": "reward.rule: rlcr",
     },
     references=("arXiv:2507.16806", "arXiv:2503.02623"),

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("advantage")
-    if found is not None and found.value == "double_std":
-        yield Hit(
-            f"{said(found)}: divided by the std of the group, then by that of the batch", found
-        )
-
 
 RULE = Rule(
     id="double-std",
@@ -34,5 +21,9 @@ RULE = Rule(
     },
     probes={"trl": "levelhead probe trl:normalize_then_sum", "verl": "levelhead probe verl:gdpo"},
     references=("docs/leaderboard.md", "axon-rl/gem#113"),
-    check=_check,
+    check=where(
+        "advantage",
+        lambda kind: kind == "double_std",
+        "divided by the std of the group, then by that of the batch",
+    ),
 )

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("advantage")
-    if found is not None and found.value == "earlier_std":
-        yield Hit(f"{said(found)}: divided by the std of earlier visits of the same prompt", found)
-
 
 RULE = Rule(
     id="earlier-std",
@@ -28,5 +17,9 @@ RULE = Rule(
     fixes={"levelhead": "algorithm.estimator: rloo, where prompts come back with the same outcome"},
     probes={"levelhead": "levelhead probe ema_std"},
     references=("docs/theory.md",),
-    check=_check,
+    check=where(
+        "advantage",
+        lambda kind: kind == "earlier_std",
+        "divided by the std of earlier visits of the same prompt",
+    ),
 )

@@ -6,19 +6,16 @@ from collections.abc import Iterator
 
 from levelhead.lint.rules._rule import Hit, Rule, said
 from levelhead.lint.settings import Settings
-from levelhead.rewards import TABLE
 
 __all__ = ["RULE"]
 
 
 def _check(settings: Settings) -> Iterator[Hit]:
 
-    floor = settings.get("format_floor")
-    name = settings.plain("reward_rule")
-    if floor is None or name not in TABLE or settings.plain("confidence_weight") is not None:
+    floor, low = settings.get("format_floor"), settings.plain("reward_least")
+    if floor is None or low is None:
         return
-    low = TABLE[name].low
-    if floor.value > low + 1e-9:
+    if floor.value > low:
         yield Hit(
             f"{said(floor)} is above {low:.4g}, the worst reward of a well-formed answer", floor
         )

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("gae_lambda")
-    if found is not None and found.value < 1:
-        yield Hit(f"{said(found)}: advantages lean on the critic", found)
-
 
 RULE = Rule(
     id="gae-lambda",
@@ -31,5 +20,5 @@ RULE = Rule(
         "levelhead": "algorithm.critic.lam: 1.0",
     },
     references=("arXiv:1506.02438",),
-    check=_check,
+    check=where("gae_lambda", lambda value: value < 1, "advantages lean on the critic"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from levelhead.lint.rules._rule import Hit, Rule, said
+from levelhead.lint.rules._rule import Hit, Rule, said, unscored
 from levelhead.lint.settings import Settings
 
 __all__ = ["RULE"]
@@ -15,7 +15,6 @@ def _check(settings: Settings) -> Iterator[Hit]:
     found = settings.get("advantage")
     if found is None or found.value != "group_std":
         return
-    kind = settings.plain("reward_kind")
     size = settings.plain("group_size")
     message = f"{said(found)}: every advantage is divided by the std of its own group"
     if size == 2:
@@ -26,7 +25,7 @@ def _check(settings: Settings) -> Iterator[Hit]:
         and settings.plain("aggregation") == "sum"
     ):
         message += "; loss_type alone does not switch that off"
-    if kind in ("correctness", "model"):
+    if unscored(settings):
         message += "; no confidence is scored here, so that only rare successes are amplified"
         yield Hit(message, found, "warning")
     else:

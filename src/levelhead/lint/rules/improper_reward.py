@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("reward_kind")
-    if found is not None and found.value == "improper":
-        yield Hit(f"{said(found)}: by its name this pays for confidence as such", found)
-
 
 RULE = Rule(
     id="improper-reward",
@@ -28,8 +17,13 @@ RULE = Rule(
     fixes={
         "trl": "reward_funcs=[brier_reward(...)] from levelhead.adapters.trl_rewards",
         "verl": "a custom_reward_function with -(confidence - correct) ** 2",
+        "openrlhf": "--reward.remote_url FILE with -(confidence - correct) ** 2",
         "levelhead": "reward.rule: brier",
     },
     references=("docs/theory.md", "Gneiting and Raftery 2007"),
-    check=_check,
+    check=where(
+        "reward_kind",
+        lambda kind: kind == "improper",
+        "by its name this pays for confidence as such",
+    ),
 )

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("aggregation")
-    if found is not None and found.value == "sequence_mean":
-        yield Hit(f"{said(found)}: a sequence's loss is divided by its own length", found)
-
 
 RULE = Rule(
     id="length-mean",
@@ -38,5 +27,9 @@ RULE = Rule(
         "levelhead": "levelhead probe loss:seq_mean_token_mean",
     },
     references=("arXiv:2503.20783", "docs/leaderboard.md"),
-    check=_check,
+    check=where(
+        "aggregation",
+        lambda mode: mode == "sequence_mean",
+        "a sequence's loss is divided by its own length",
+    ),
 )

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("advantage")
-    if found is not None and found.value == "loo_std":
-        yield Hit(f"{said(found)}: divided by the std of the others in the group", found)
-
 
 RULE = Rule(
     id="loo-std",
@@ -29,5 +18,7 @@ RULE = Rule(
     fixes={"levelhead": "algorithm.estimator: rloo"},
     probes={"levelhead": "levelhead probe loo_std"},
     references=("NVIDIA-NeMo/RL#1518", "docs/theory.md"),
-    check=_check,
+    check=where(
+        "advantage", lambda kind: kind == "loo_std", "divided by the std of the others in the group"
+    ),
 )

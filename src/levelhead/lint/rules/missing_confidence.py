@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
 
 ASSERTED = 0.9
 """Smallest stand-in for a claim of certainty."""
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("missing_confidence")
-    if found is not None and found.value < ASSERTED:
-        yield Hit(
-            f"{said(found)}: an answer without a confidence counts as if it had doubted itself",
-            found,
-        )
-
 
 RULE = Rule(
     id="missing-confidence",
@@ -33,5 +19,9 @@ RULE = Rule(
     " An assertion without a hedge claims certainty: count it as 0.99, and report the share.",
     fixes={"verl": "+reward.custom_reward_function.reward_kwargs.missing_confidence=0.99"},
     references=("arXiv:2507.16806",),
-    check=_check,
+    check=where(
+        "missing_confidence",
+        lambda value: value < ASSERTED,
+        "an answer without a confidence counts as if it had doubted itself",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from levelhead.lint.rules._rule import Hit, Rule, said
+from levelhead.lint.rules._rule import Hit, Rule, said, unscored
 from levelhead.lint.settings import Settings
 
 __all__ = ["RULE"]
@@ -16,7 +16,7 @@ BOTTOMS = {"log": -4.6052, "brier": -1.0, "spherical": -1.0}
 def _check(settings: Settings) -> Iterator[Hit]:
 
     low = settings.get("reward_low")
-    if low is None or settings.plain("reward_kind") in ("correctness", "model"):
+    if low is None or unscored(settings):
         return
     name = settings.plain("reward_rule")
     bottom = BOTTOMS.get(name, BOTTOMS["log"]) if name else BOTTOMS["log"]

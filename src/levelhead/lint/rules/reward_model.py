@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("reward_kind")
-    if found is not None and found.value == "model":
-        yield Hit(
-            f"{said(found)}: a learned model judges, and it may prefer confident words", found
-        )
-
 
 RULE = Rule(
     id="reward-model",
@@ -33,5 +20,9 @@ RULE = Rule(
         "openrlhf": "--reward.remote_url FILE with a proper score of the confidence",
     },
     references=("arXiv:2410.09724",),
-    check=_check,
+    check=where(
+        "reward_kind",
+        lambda kind: kind == "model",
+        "a learned model judges, and it may prefer confident words",
+    ),
 )

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("advantage")
-    if found is not None and found.value == "softmax":
-        yield Hit(f"{said(found)}: samples compete for shares of a softmax over their group", found)
-
 
 RULE = Rule(
     id="softmax-scores",
@@ -28,5 +17,9 @@ RULE = Rule(
     fixes={"levelhead": "algorithm.estimator: rloo"},
     probes={"levelhead": "levelhead probe pl_softmax --groups independent"},
     references=("docs/leaderboard.md",),
-    check=_check,
+    check=where(
+        "advantage",
+        lambda kind: kind == "softmax",
+        "samples compete for shares of a softmax over their group",
+    ),
 )

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from levelhead.lint.rules._rule import Hit, Rule, said
-from levelhead.lint.settings import Settings
+from levelhead.lint.rules._rule import Rule, where
 
 __all__ = ["RULE"]
-
-
-def _check(settings: Settings) -> Iterator[Hit]:
-
-    found = settings.get("aggregation")
-    if found is not None and found.value == "token_mean":
-        yield Hit(f"{said(found)}: batches with long answers count less", found)
-
 
 RULE = Rule(
     id="token-mean",
@@ -38,5 +27,7 @@ RULE = Rule(
         "levelhead": "levelhead probe loss:token_mean",
     },
     references=("docs/leaderboard.md",),
-    check=_check,
+    check=where(
+        "aggregation", lambda mode: mode == "token_mean", "batches with long answers count less"
+    ),
 )
