@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from levelhead.cli import COMMANDS, main
+from levelhead.elicitation import TABLE
+from levelhead.predict import Progress, Result
 
 KEY = "sk-very-secret-0123456789"
 FAKE = Path(__file__).resolve().parents[1] / "predict" / "fake.py"
@@ -161,7 +164,7 @@ def test_what_failed_is_said(
         *(asked, "--prompt", "{q}", "--answer", "a", "--model", "m", "--base-url", base),
         *("-o", tmp_path / "a.parquet", "--retries", "0", "--concurrency", "1"),
     )
-    assert done.code == 0
+    assert done.code == 1
     assert "the server did not count the tokens of 5 replies" in done.out
     assert "confidence: 6 missing" in done.out
     assert done.err.splitlines() == [
@@ -169,6 +172,78 @@ def test_what_failed_is_said(
         "1 failed: the server replied 500: oops",
         "run the same command again to ask for those that failed",
     ]
+
+
+def test_replies_that_cannot_be_read_are_shown(
+    server: tuple[Any, str], fake: ModuleType, asked: Path, tmp_path: Path, run: Any
+) -> None:
+    app, base = server
+    app.script = lambda n, body: fake.chat("I am\nsure. " + "x" * 200)
+    out = tmp_path / "a.parquet"
+    arguments = [asked, "--prompt", "{q}", "--answer", "a", "--model", "m", "--base-url", base]
+    done = run(*arguments, "-o", out)
+    assert done.code == 0
+    # 80 characters: 11 and 69 of those that follow.
+    assert done.err == (
+        f"6 of 6 replies could not be read, such as 'I am sure. {'x' * 69}...'; expected "
+        f"{TABLE['answer_confidence_tags'].description}\n"
+    )
+    assert json.loads(run(*arguments, "-o", out, "--json", "-").out)["warnings"][0][:6] == "6 of 6"
+    out = tmp_path / "b.parquet"
+    app.script = lambda n, body: fake.tokens("Hm", {"Hm": -0.1, "Well": -3.0})
+    arguments = [asked, "--prompt", "{q}", "--outcome", "u", "--model", "m", "--base-url", base]
+    done = run(*arguments, "-o", out, "--method", "options")
+    assert "cut off" not in done.err
+    assert done.err.startswith(
+        "6 of 6 replies could not be read, such as 'Hm'; expected one of the options as the first"
+    )
+
+
+def test_after_an_interruption_another_one_changes_nothing(
+    asked: Path, tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = Result(None, Progress(6, done=2, stopping=True), tmp_path / "a.jsonl.journal", 2)
+    monkeypatch.setattr("levelhead.predict.running.predict", lambda *a, **k: stopped)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        done = run(asked, "--prompt", "{q}", "--model", "m", "-o", tmp_path / "a.jsonl")
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done.code == 130
+    assert done.err.startswith("interrupted, 2 of 6 samples done and 2 replies kept; run the same")
+
+
+def test_fewer_samples_than_there_were_are_noted(
+    server: tuple[Any, str], asked: Path, tmp_path: Path, run: Any
+) -> None:
+    _, base = server
+    for name in ("a.parquet", "a.jsonl"):
+        out = tmp_path / name
+        arguments = [asked, "--prompt", "{q}", "--answer", "a", "--model", "m", "--base-url", base]
+        assert run(*arguments, "-o", out).err == ""
+        assert run(*arguments, "-o", out).err == ""
+        assert run(*arguments, "-o", out, "--limit", "2").err == (
+            f"{out} had 6 samples and has 2 now; the other replies are in the journal: run without "
+            "--limit to have them back\n"
+        )
+        assert run(*arguments, "-o", out).err == ""
+
+
+def test_the_format_of_a_task_goes_where_another_is_asked_for(
+    server: tuple[Any, str], tmp_path: Path, run: Any
+) -> None:
+    _, base = server
+    shared = ["--model", "m", "--base-url", base, "-o", tmp_path / "a.parquet", "--dry-run"]
+    done = run("--task", "oracle", "--method", "options", *shared)
+    body = json.loads(done.out.rpartition("}")[0] + "}")
+    said = body["messages"][0]["content"]
+    assert said.endswith("How likely is rain tomorrow?\n\nAnswer with Yes or No and nothing else.")
+    assert "percentage" not in said
+    done = run("--task", "arithmetic", "--method", "p-true", *shared)
+    said = json.loads(done.out.rpartition("}")[0] + "}")["messages"][0]["content"]
+    assert said.count("<answer>") == 1
+    assert "<confidence>" not in said
 
 
 def test_one_sentence_for_each_mistake(
@@ -203,6 +278,10 @@ def test_one_sentence_for_each_mistake(
         ([*good, "--local"], "give --base-url or --local, not both"),
         ([*good, "--method", "consistency", "--samples", "1"], "samples: expected at least 2"),
         ([asked, "--prompt", "{q}", "--model", no, "-o", out], "--model: expected a folder"),
+        ([*good, "--answer", "b"], "asked.jsonl: --answer: expected one of q, a, u, got 'b'"),
+        ([*good, "--keep", "b"], "asked.jsonl: --keep: expected one of q, a, u, got 'b'"),
+        ([*good, "--body", "temperature=0.3"], "(--temperature; null takes the field out)"),
+        ([*good, "--method", "options", "--options", "(A),A"], "expected different words"),
     ]
     for arguments, text in cases:
         done = run(*arguments)
@@ -233,4 +312,6 @@ def test_help_fits_and_ends_with_an_example(server: tuple[Any, str], run: Any) -
     assert done.code == 0
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[-1].strip() == "levelhead audit qwen.parquet --report report.html"
+    assert "levelhead audit qwen.parquet --report report.html" in done.out
+    assert lines[-2].strip().startswith("Exit status: 0 every sample was answered, 1 some failed")
+    assert lines[-1].strip().endswith("130 interrupted.")

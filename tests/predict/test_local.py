@@ -108,6 +108,9 @@ def test_a_trained_model_is_another_model(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(model: LocalModel, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--model: expected a folder with a model, got 'gone'"):
         LocalModel(Local(), "gone")
+    with pytest.raises(ConfigError, match="no config.json in it; name the folder that the model"):
+        LocalModel(Local(), str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match="--model: expected a folder or the hub id"):
         LocalModel(Local(), str(tmp_path))
     with pytest.raises(InvalidInputError, match="a local model knows .*, got min_p"):

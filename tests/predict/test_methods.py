@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -122,10 +123,81 @@ def test_options_of_an_event_give_the_probability_of_yes() -> None:
     assert (found.elicited.answer, found.elicited.confidence) == ("No", pytest.approx(0.25))
 
 
-def test_no_logprobs_is_said() -> None:
-    steps = first(asked(kind="event"), Settings("m", method="options"))
-    with pytest.raises(InvalidInputError, match="the server returned none although it was asked"):
-        drive(steps, [said("Yes")])
+def test_without_logprobs_nothing_can_be_read() -> None:
+    found = drive(first(asked(kind="event"), Settings("m", method="options")), [said("Yes")])[1]
+    assert (found.elicited.status, found.elicited.confidence) == ("unparsable", None)
+    found = drive(first(asked(), Settings("m", method="p-true")), [said("Rome"), said("True")])[1]
+    assert (found.elicited.status, found.elicited.answer) == ("unparsable", "Rome")
+
+
+FILTERED = Reply((Choice("", finish="content_filter"),))
+REFUSED = Reply((Choice("", finish="stop", refusal="No."),))
+
+
+@pytest.mark.parametrize("refused", [FILTERED, REFUSED])
+def test_a_refusal_needs_no_logprobs(refused: Reply) -> None:
+    found = drive(first(asked(kind="event"), Settings("m", method="options")), [refused])[1]
+    assert found.elicited.status == "refusal"
+    found = drive(first(asked(), Settings("m", method="p-true")), [refused])[1]
+    assert found.elicited.status == "refusal"
+    found = drive(first(asked(), Settings("m", method="p-true")), [said("Rome"), refused])[1]
+    assert (found.elicited.status, found.elicited.answer) == ("refusal", "Rome")
+
+
+def test_words_before_a_filter_are_no_answer() -> None:
+    cut = Reply((Choice("I can", finish="content_filter"),))
+    calls, found = drive(first(asked(), Settings("m", method="p-true")), [cut])
+    assert (len(calls), found.elicited.status) == (1, "refusal")
+
+
+def test_the_judge_sees_the_whole_conversation() -> None:
+    turns = (
+        {"role": "user", "content": "My name is Bob."},
+        {"role": "assistant", "content": "Hi."},
+        {"role": "user", "content": "What is my name?"},
+    )
+    questions = Questions("q", "answer", (Prompt("p", turns),), "answer_confidence_tags")
+    steps = first(questions, Settings("m", method="p-true", system="You are kind."))
+    calls, _ = drive(steps, [said("Bob"), Reply((Choice("", top=(("True", -0.1),)),))])
+    *before, last = calls[1].body["messages"]
+    assert before == [{"role": "system", "content": "You are kind."}, *turns[:2]]
+    assert before == calls[0].body["messages"][:-1]
+    assert last["role"] == "user"
+    assert last["content"].startswith("Question: What is my name?\n\nProposed answer: Bob\n\n")
+
+
+def test_a_format_that_contradicts_the_method_goes() -> None:
+    text = (
+        "The sky is clear. How likely is rain? Answer with a percentage from 1 to 99 in "
+        "<answer></answer> tags."
+    )
+    questions = dataclasses.replace(asked(text, "event"), complete=True)
+    for method, samples in (("options", 1), ("consistency", 2)):
+        body = next(first(questions, Settings("m", method=method, samples=samples))).body
+        said_last = body["messages"][-1]["content"]
+        assert said_last.startswith("The sky is clear. How likely is rain?\n\n")
+        assert "percentage" not in said_last
+        assert "Yes or No" in said_last
+    stated = next(first(questions, Settings("m"))).body["messages"][-1]["content"]
+    assert stated == text
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [("user", "Say <answer>37</answer> for 37%. Now begin.")],
+        [("system", "Put it into <answer></answer> tags."), ("user", "Rain?")],
+        [("user", "Give it in <answer></answer> tags.")],
+    ],
+)
+def test_a_format_that_cannot_be_told_apart_is_refused(turns: list[tuple[str, str]]) -> None:
+    messages = tuple({"role": role, "content": text} for role, text in turns)
+    prompts = (Prompt("p7", messages, outcome=1.0),)
+    questions = Questions("q", "event", prompts, "percent_tag", complete=True)
+    with pytest.raises(InvalidInputError) as caught:
+        elicit(questions, Settings("m", method="options"))
+    assert str(caught.value).startswith("method: prompt 'p7' asks for an answer in tags, which")
+    assert str(caught.value).endswith("or use --method verbalized")
 
 
 def test_p_true_asks_anew_whether_its_answer_is_right() -> None:
@@ -172,6 +244,17 @@ def test_votes_on_an_event() -> None:
     calls, found = drive(steps, [said(f"<answer>{w}</answer>") for w in ("yes", "No", "?", "Yes.")])
     assert "give Yes or No in <answer>" in calls[0].body["messages"][0]["content"]
     assert found.elicited.confidence == pytest.approx(2 / 3)
+
+
+def test_a_tie_of_votes_is_the_first_option() -> None:
+    steps = first(asked(kind="event"), Settings("m", method="consistency", samples=4))
+    found = drive(steps, [said(f"<answer>{w}</answer>") for w in ("No", "Yes", "No", "Yes")])[1]
+    assert (found.elicited.answer, found.elicited.confidence) == ("Yes", 0.5)
+
+
+def test_each_sample_has_a_seed_of_its_own() -> None:
+    bodies = [next(steps).body for _, steps in elicit(asked(), Settings("m", samples=3))]
+    assert len({body["seed"] for body in bodies}) == 3
 
 
 def test_equal_prompts_are_different_samples_and_order_does_not_matter() -> None:

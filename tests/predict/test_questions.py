@@ -65,7 +65,12 @@ def test_a_csv_and_a_column_of_prompts(tmp_path: Path) -> None:
         ({"prompt": "{q}", "answer": "a", "kind": "event"}, "got kind 'event' with the other one"),
         ({"prompt": "{quest}"}, "slot {quest}: expected one of q, a, won, name, level"),
         ({"prompt": "{q} {"}, "a template that is broken"),
-        ({"prompt": "{q}", "answer": "anser"}, "column: expected one of q, a"),
+        ({"prompt": "{q}", "answer": "anser"}, "--answer: expected one of q, a"),
+        ({"prompt": "{q}", "columns": ["a", "levl"]}, "got 'levl'; did you mean 'level'?"),
+        ({"prompt": "{q}", "columns": ["x"]}, "asked.jsonl: --keep: expected one of q, a, won,"),
+        ({"prompt": "{q}", "id_column": "x"}, "asked.jsonl: --id: expected one of"),
+        ({"messages_column": "x"}, "asked.jsonl: --messages: expected one of"),
+        ({"prompt": "{q}", "outcome": "x"}, "asked.jsonl: --outcome: expected one of"),
         ({"prompt": "{q}", "verifier": "exat"}, "verifier: expected one of"),
     ],
 )

@@ -25,7 +25,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"method": "consistency", "samples": 3, "temperature": 0.0},
         "temperature: expected more than 0 with the method consistency",
     ),
-    ({"options": ("Yes", "yes")}, "options: expected different words, got 'Yes', 'yes'"),
+    ({"options": ("Yes", "yes")}, "options: expected different words (case and marks such as"),
+    ({"options": ("(A)", "A")}, "do not make them different), got '(A)', 'A'"),
+    ({"options": ("*", "A")}, "do not make them different), got '*', 'A'"),
+    (
+        {"body": {"temperature": 0.3}},
+        "body: expected no value for temperature, which has a setting",
+    ),
+    ({"body": {"seed": 0}}, "of its own (--seed; null takes the field out), got 0"),
+    ({"body": {"max_tokens": 50}}, "(--max-tokens; null takes the field out), got 50"),
     ({"options": ("Yes",)}, "options: expected at least 2, got 'Yes' alone"),
     ({"body": {"n": 2, "messages": []}}, "does not set itself, got messages, n"),
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import email.utils
+import itertools
 import re
+import time
 from typing import Any
 
 import httpx
@@ -31,13 +33,16 @@ def call(**body: Any) -> Call:
     return Call("chat/completions", fields | body, "key")
 
 
-def ask(fake: Any, *calls: Call, transport: Any = None, **options: Any) -> list[Any]:
+def ask(
+    fake: Any, *calls: Call, transport: Any = None, answered: bool = False, **options: Any
+) -> list[Any]:
     """The replies, one after the other; a request that fails gives its error."""
 
     async def main() -> list[Any]:
         found: list[Any] = []
+        given = {"concurrency": 1} | options
         async with Server(
-            connection(**options), transport or httpx.ASGITransport(app=fake)
+            connection(**given), transport or httpx.ASGITransport(app=fake), answered=answered
         ) as server:
             for one in calls or (call(),):
                 try:
@@ -57,6 +62,14 @@ PASSING = [
     (429, {"retry-after": "0"}, {"error": {"message": "slow down"}}),
     (429, {}, b"slow down"),
     (500, {}, b"oops"),
+    (520, {}, b""),
+    (522, {}, b""),
+    (524, {}, b""),
+    (204, {}, b""),
+    (200, {}, b"[" * 100_000),
+    (200, {}, {"choices": [{"message": {"content": [{"text": 5}]}}]}),
+    (200, {}, {"choices": [{"text": "x", "logprobs": {"content": [{"top_logprobs": 5}]}}]}),
+    (200, {}, {"choices": [{"text": "x", "logprobs": {"top_logprobs": [{"a": -(10**400)}]}}]}),
     (502, {}, b"<html>"),
     (503, {"retry-after-ms": "1"}, b""),
     (504, {}, b""),
@@ -92,14 +105,14 @@ def test_after_the_last_attempt_the_request_has_failed() -> None:
 @pytest.mark.parametrize(
     ("status", "text"),
     [
-        (400, "refused the request (400: no such field); correct --model or the settings"),
         (
             401,
             "refused the API key, one was given (401: no such field); put it into an environment",
         ),
         (403, "refused the API key, one was given (403"),
         (404, "no model 'm' or no chat/completions there (404: no such field); it has good-model;"),
-        (422, "with --body FIELD=null"),
+        (402, "the account has no credit left (402: no such field)"),
+        (501, "with --body FIELD=null"),
         (307, "the server moved (307"),
     ],
 )
@@ -111,6 +124,91 @@ def test_what_cannot_be_mended_is_asked_once(status: int, text: str) -> None:
     assert text in str(found)
     assert str(found).startswith(f"{URL}: ")
     assert len(fake.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_settings_that_are_refused_are_told_from_a_prompt_that_is(status: int) -> None:
+    fake = Fake()
+    failing_first(fake, 4, (status, {}, {"detail": "bad prompt"}))
+    found = ask(fake, *[call()] * 5)
+    assert [str(one) for one in found[:4]] == [
+        f"the server refused the request ({status}: bad prompt)"
+    ] * 4
+    assert isinstance(found[4], Reply)
+    failing_first(fake, 99, (status, {}, {"detail": "no such field"}))
+    found = ask(fake, *[call()] * 5)
+    assert all(isinstance(one, RequestFailed) for one in found[:4])
+    assert isinstance(found[4], RecordError)
+    assert f"refused the request ({status}: no such field); correct --model or the" in str(found[4])
+    found = ask(fake, *[call()] * 40, answered=True)  # in an earlier run
+    assert all(isinstance(one, RequestFailed) for one in found)
+
+
+def test_while_others_are_in_flight_refusals_do_not_end_the_run() -> None:
+    """Eight at once of which five are refused at once: the three that take longer decide."""
+    fake = Fake()
+    fake.script = lambda n, body: chat("fine") if body["top_k"] > 5 else (400, {}, {"detail": "no"})
+
+    async def main() -> list[Any]:
+        async def slowly(scope: Any, receive: Any, send: Any) -> None:
+            fake.delay = 0.0 if len(fake.bodies) < 5 else 0.05
+            await fake(scope, receive, send)
+
+        async with Server(connection(concurrency=8), httpx.ASGITransport(app=slowly)) as server:
+            found = await asyncio.gather(
+                *(server.ask(call(top_k=k)) for k in range(1, 9)), return_exceptions=True
+            )
+            server.check()
+            return found
+
+    found = asyncio.run(main())
+    assert [type(one) for one in found] == [RequestFailed] * 5 + [Reply] * 3
+
+
+def test_where_all_that_there_was_is_refused_the_advice_is_told() -> None:
+    fake = Fake()
+    failing_first(fake, 99, (400, {}, {"detail": "no such field"}))
+
+    async def main() -> None:
+        async with Server(connection(), httpx.ASGITransport(app=fake)) as server:
+            with pytest.raises(RequestFailed):
+                await server.ask(call())
+            server.check()
+
+    with pytest.raises(RecordError, match="take a field that it does not know out with --body"):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("status", [402, 403, 404])
+def test_what_is_refused_midway_is_one_request_until_it_is_all_of_them(status: int) -> None:
+    fake = Fake()
+    fake.script = lambda n, body: chat("fine") if n != 1 else (status, {}, {"detail": "no"})
+    found = ask(fake, call(), call(), call())
+    assert [type(one) for one in found] == [Reply, RequestFailed, Reply]
+    assert str(found[1]) == f"the server refused the request ({status}: no)"
+    fake = Fake()
+    fake.script = lambda n, body: (status, {}, {"detail": "no"}) if n else chat("fine")
+    found = ask(fake, *[call()] * 31)
+    assert all(isinstance(one, RequestFailed) for one in found[1:30])
+    assert isinstance(found[30], RecordError)
+
+
+@pytest.mark.parametrize("page", [b"<html>hi</html>", b'{"status": "up"}', b"[]"])
+def test_another_kind_of_server_is_told_early(page: bytes) -> None:
+    fake = Fake()
+    failing_first(fake, 99, (200, {}, page))
+    found = ask(fake, retries=6)[0]
+    assert isinstance(found, RecordError)
+    assert str(found).startswith(f"{URL}: this is no OpenAI-compatible API (the reply ")
+    assert "; check --base-url" in str(found)
+    assert len(fake.bodies) == 5
+
+
+def test_a_prompt_that_cannot_be_sent_is_its_own_fault() -> None:
+    fake = Fake()
+    broken = call(messages=[{"role": "user", "content": "\ud800"}])
+    found = ask(fake, broken, call())
+    assert [type(one) for one in found] == [RequestFailed, Reply]
 
 
 def test_a_request_that_is_refused_among_others_is_its_own_fault() -> None:
@@ -141,6 +239,15 @@ def test_the_key_is_sent_and_never_shown() -> None:
     assert "Incorrect API key: ***" in str(found)
     failing_first(fake, 99, (500, {}, f"trace of {KEY}".encode()))
     assert str(ask(fake, api_key=KEY)[0]) == "the server replied 500: trace of ***"
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+def test_a_key_that_a_cut_would_halve_is_not_shown(status: int) -> None:
+    fake, key = Fake(), "sk-proj-" + "0123456789abcdef" * 10
+    failing_first(fake, 99, (status, {}, {"error": {"message": "x" * 40 + f" {key}"}}))
+    found = str(ask(fake, api_key=key)[0])
+    assert "x ***" in found
+    assert "sk-proj" not in found
 
 
 def test_a_server_that_is_not_there_is_not_waited_for() -> None:
@@ -193,6 +300,13 @@ def test_a_server_that_fails_all_the_time_is_given_up() -> None:
     failing_first(fake, 999, (500, {}, b""))
     found = ask(fake, *[call()] * 30, retries=0)
     assert all(isinstance(one, RequestFailed) for one in found[:29])
+    assert "the server does not reply (the server replied 500)" in str(found[29])
+    fake = Fake()
+    fake.script = lambda n, body: chat("fine") if n % 30 == 0 else (500, {}, b"")
+    found = ask(fake, *[call()] * 60, retries=0)  # never 30 in a row
+    assert [type(one) for one in found] == ([Reply] + [RequestFailed] * 29) * 2
+    failing_first(fake, 999, (500, {}, b""))
+    found = ask(fake, *[call()] * 30, retries=0, answered=True)
     assert "the server no longer replies (the server replied 500)" in str(found[29])
 
 
@@ -235,9 +349,56 @@ def test_a_pace_by_hand() -> None:
     pace.correct(1.5)  # it has cost 2.5
     assert pace.reserve() == 5.0
     pace.pause(60.0)
-    assert pace.reserve() == 60.0
+    assert pace.shifted == 60.0  # what is reserved at +5 goes out at +65
+    assert pace.reserve() == 67.0
+    pace.pause(10.0)  # ends before the other one
+    assert pace.shifted == 60.0
+    pace.pause(61.0)
+    assert pace.shifted == 61.0
+    assert pace.reserve() == 70.0
     free = Pace(None, lambda: now[0])
     assert [free.reserve(9.0), free.reserve()] == [0.0, 0.0]
+
+
+def test_a_pause_holds_for_what_waits_for_its_turn_as_well() -> None:
+    """One each 0.05 s; the first asks for 0.3 s, and the other four come spaced after that."""
+    fake, sent = Fake(), list[float]()
+
+    def script(n: int, body: Any) -> Any:
+        sent.append(time.monotonic())
+        return (429, {"retry-after": "0.3"}, b"") if n == 0 else chat("fine")
+
+    fake.script = script
+
+    async def main() -> None:
+        limited = connection(requests_per_minute=1200.0)
+        async with Server(limited, httpx.ASGITransport(app=fake)) as server:
+            await asyncio.gather(*(server.ask(call()) for _ in range(5)))
+
+    asyncio.run(main())
+    assert len(sent) == 6
+    assert sent[1] - sent[0] >= 0.3
+    assert all(later - one >= 0.04 for one, later in itertools.pairwise(sent[1:]))
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_a_pause_holds_for_all_requests(status: int) -> None:
+    fake, sent = Fake(), list[float]()
+
+    def script(n: int, body: Any) -> Any:
+        sent.append(time.monotonic())
+        return (status, {"retry-after": "0.2"}, b"") if n == 0 else chat("fine")
+
+    fake.script = script
+
+    async def main() -> None:
+        async with Server(connection(retries=0), httpx.ASGITransport(app=fake)) as server:
+            with pytest.raises(RequestFailed):
+                await server.ask(call())
+            await server.ask(call())  # another one, which knows nothing of the wait
+
+    asyncio.run(main())
+    assert sent[1] - sent[0] >= 0.2
 
 
 def test_requests_per_minute_are_kept() -> None:

@@ -93,7 +93,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line: exit 0 fine, 1 a gate failed, 2 bad usage or input, 130 interrupted."""
+    """Run the command line.
+
+    Exit 0: fine; 1: a gate or some samples failed; 2: bad usage or input; 130: interrupted.
+    """
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
+import signal
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,15 +22,17 @@ from levelhead.cli._options import (
 )
 
 if TYPE_CHECKING:
-    from levelhead.predict import Connection, Progress, Questions, Result, Settings
+    from levelhead.predict import Connection, Questions, Result, Settings
     from levelhead.predict.local import Local
 
 __all__ = ["predict"]
 
-INTERRUPTED = 130
+SOME_FAILED, INTERRUPTED = 1, 130
 VOTES = 10
 MOST_REASONS = 3
-SECONDS_PER_LOOK = 0.1
+MOST_SHOWN = 80
+MANY_UNREAD = 0.1
+"""The share of unread replies from which one of them is shown."""
 
 EPILOG = """\b
 Examples:
@@ -43,6 +44,10 @@ Examples:
       --model gpt-4o-mini --method options --price-in 0.15 --price-out 0.6 \\
       -o gpt.parquet
   levelhead audit qwen.parquet --report report.html
+
+\b
+Exit status: 0 every sample was answered, 1 some failed (OUT is written, they
+have no label in it), 2 nothing could be asked or written, 130 interrupted.
 """
 
 
@@ -184,13 +189,15 @@ def _questions(file: str | None, given: dict[str, Any]) -> Questions:
 
 def _task_questions(given: dict[str, Any]) -> Questions:
     """The prompts of a task; where its instruction can be left out, another method's takes its place."""
-    from levelhead.predict.questions import of_task
+    from levelhead.predict.questions import asks_for_tags, of_task
     from levelhead.tasks import TABLE, make_task
 
     options = _task_options(given["task"], given["changes"])
     kind = TABLE.get(str(options.get("kind")))
     own = kind is not None and "instruction" in kind.options.model_fields
-    bare = own and given["method"] != "verbalized" and "instruction" not in options
+    instruction = str(options.get("instruction") or "")
+    plain = "instruction" not in options or asks_for_tags(instruction)
+    bare = own and given["method"] != "verbalized" and plain
     if bare:
         options["instruction"] = ""
     return of_task(make_task(options), given["split"], complete=not bare)
@@ -309,89 +316,53 @@ def _run(
     quiet: bool,
     given: dict[str, Any],
 ) -> None:
+    from levelhead.cli._predict_display import Display
     from levelhead.predict.running import predict as ask
 
     prices = given["price_in"], given["price_out"]
     silent = quiet or on_stdout(json_path)
-    with _Display(prices, enabled=not silent) as display:
+    had = _count_rows(out)
+    with Display(prices, enabled=not silent) as display:
         result = ask(questions, settings, source, out, on_progress=display)
-    _report(result, out, json_path, silent, prices)
+    warnings = _warnings(result, _expected(questions, settings), settings.method)
+    warnings += _fewer(result, out, had, given["limit"])
+    _report(result, out, json_path, silent, prices, warnings)
     if result.predictions is None:
+        # All is kept; another Ctrl-C would meet modules that are being taken down, and may abort.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         click.echo(
             f"interrupted, {result.progress.done:,} of {result.progress.total:,} samples done and "
             f"{result.replies:,} replies kept; run the same command again to go on",
             err=True,
         )
         click.get_current_context().exit(INTERRUPTED)
+    if result.progress.failed:
+        click.get_current_context().exit(SOME_FAILED)
 
 
-class _Display:
-    """The share that is done, the time left, tokens and cost, on standard error where a person looks."""
+def _count_rows(out: Path) -> int | None:
+    """The rows of an output that is there already, or None."""
+    import pyarrow as pa
+    from pyarrow import parquet
 
-    def __init__(self, prices: tuple[float | None, float | None], *, enabled: bool) -> None:
-        self._prices, self._bar = prices, None
-        self._enabled = enabled and sys.stderr.isatty()
-        self._last = 0.0
-
-    def __enter__(self) -> _Display:
-        if self._enabled:
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bars
-
-            from levelhead.cli._output import console
-
-            self._bar = Bars(
-                MofNCompleteColumn(),
-                BarColumn(bar_width=12),
-                TimeRemainingColumn(compact=True),
-                TextColumn("{task.description}"),
-                console=console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, progress: Progress) -> None:
-        if self._bar is None:
-            return
-        import time
-
-        now = time.monotonic()
-        if now - self._last < SECONDS_PER_LOOK and progress.done < progress.total:
-            return
-        self._last = now
-        words = _tokens(progress, self._prices)
-        if progress.failed:
-            words += f", {progress.failed:,} failed"
-        if progress.stopping:
-            words = "waiting for what is in flight; Ctrl-C drops it"
-        self._bar.update(
-            self._task, total=progress.total, completed=progress.done, description=words
-        )
+    try:
+        if out.suffix.lower() in (".parquet", ".pq"):
+            return parquet.read_metadata(out).num_rows
+        with out.open("rb") as file:
+            return sum(1 for line in file if line.strip())
+    except (OSError, pa.ArrowException):
+        return None
 
 
-def _tokens(progress: Progress, prices: tuple[float | None, float | None]) -> str:
-    words = f"{_count(progress.prompt_tokens)} in, {_count(progress.completion_tokens)} out"
-    if prices != (None, None):
-        words += f", {progress.cost(prices[0] or 0.0, prices[1] or 0.0):.4g} spent"
-    return words
+def _expected(questions: Questions, settings: Settings) -> str:
+    """What a reply was expected to look like."""
+    from levelhead.elicitation import TABLE
 
-
-def _count(tokens: int) -> str:
-    for size, letter in ((10**6, "M"), (10**3, "k")):
-        if tokens >= size:
-            return f"{tokens / size:.1f}{letter}"
-    return str(tokens)
+    if settings.method == "verbalized":
+        return TABLE[settings.elicitation or questions.elicitation].description
+    if settings.method == "options":
+        return "one of the options as the first token"
+    return "an answer in <answer></answer> tags"
 
 
 def _report(
@@ -400,24 +371,27 @@ def _report(
     json_path: Path | None,
     silent: bool,
     prices: tuple[float | None, float | None],
+    warnings: Sequence[str],
 ) -> None:
     from levelhead.cli._output import clean, emit, still_open
+    from levelhead.cli._predict_display import tokens
 
     progress, predictions = result.progress, result.predictions
     with still_open():
         if json_path is not None:
-            emit(json_path, json.dumps(_numbers(result, out, prices), allow_nan=False) + "\n")
+            numbers = _numbers(result, out, prices) | {"warnings": list(warnings)}
+            emit(json_path, json.dumps(numbers, allow_nan=False) + "\n")
         if silent or predictions is None:
             return
         again = f" ({progress.kept:,} from the journal)" if progress.kept else ""
         click.echo(f"{len(predictions):,} samples{again}, {progress.requests:,} requests")
-        click.echo(f"tokens of this run: {_tokens(progress, prices)}")
+        click.echo(f"tokens of this run: {tokens(progress, prices)}")
         if progress.uncounted:
             click.echo(f"the server did not count the tokens of {progress.uncounted:,} replies")
         statuses = predictions.status_counts()
         click.echo("confidence: " + ", ".join(f"{n:,} {name}" for name, n in statuses.items()))
-        for sentence in _warnings(result):
-            click.echo(sentence, err=True)
+        for sentence in warnings:
+            click.echo(clean(sentence), err=True)
         for reason, count in result.failures[:MOST_REASONS]:
             click.echo(f"{count:,} failed: {clean(reason)}", err=True)
         if progress.failed:
@@ -425,15 +399,16 @@ def _report(
         click.echo(f"look at it: levelhead audit {shlex.quote(str(out))}")
 
 
-def _warnings(result: Result) -> list[str]:
+def _warnings(result: Result, expected: str, method: str) -> list[str]:
     """What the predictions say about the settings."""
     if result.predictions is None:
         return []
     columns = result.predictions.columns
     found: list[str] = []
     cut = columns["finish_reason"].to_pylist().count("length")
-    if cut and "option_shares" not in columns.column_names:
+    if cut and method != "options":  # which asks for one token
         found.append(f"{cut:,} replies were cut off: raise --max-tokens, or ask for less reasoning")
+    found += _unread(result, expected, method)
     if "outside" in columns.column_names:
         mass = [value for value in columns["outside"].to_pylist() if value is not None]
         low = sum(value > 0.5 for value in mass)
@@ -443,6 +418,42 @@ def _warnings(result: Result) -> list[str]:
                 "none of the options: look at the prompt, and turn reasoning off"
             )
     return found
+
+
+def _unread(result: Result, expected: str, method: str) -> list[str]:
+    """One of the replies that could not be read, where there are many that were not cut off."""
+    from levelhead.records import STATUSES
+
+    if result.predictions is None:
+        return []
+    predictions, names = result.predictions, ("text", "finish_reason", "failure")
+    statuses = [STATUSES[code] for code in predictions.status]
+    rows = zip(statuses, *(predictions.columns[n].to_pylist() for n in names), strict=True)
+    answered = [row for row in rows if row[3] is None]
+    unread = [
+        (status, text)
+        for status, text, finish, _ in answered
+        if status not in ("ok", "refusal") and (finish != "length" or method == "options")
+    ]
+    if len(unread) <= MANY_UNREAD * len(answered):
+        return []
+    text = " ".join(str(unread[0][1] or "").split())
+    shown = f"{text[:MOST_SHOWN]}..." if len(text) > MOST_SHOWN else text
+    said = f"such as {shown!r}" if shown else "such as one without a text"
+    return [
+        f"{len(unread):,} of {len(answered):,} replies could not be read, {said}; expected {expected}"
+    ]
+
+
+def _fewer(result: Result, out: Path, had: int | None, limit: int | None) -> list[str]:
+    """A note where an output with more samples has been replaced."""
+    if result.predictions is None or had is None or had <= len(result.predictions):
+        return []
+    note = f"{out} had {had:,} samples and has {len(result.predictions):,} now"
+    if result.replies >= had:
+        how = "without --limit" if limit is not None else "with all prompts"
+        note += f"; the other replies are in the journal: run {how} to have them back"
+    return [note]
 
 
 def _numbers(
@@ -464,5 +475,4 @@ def _numbers(
         "cost": progress.cost(prices[0] or 0.0, prices[1] or 0.0) if priced else None,
         "status": {} if result.predictions is None else result.predictions.status_counts(),
         "failures": dict(result.failures),
-        "warnings": _warnings(result),
     }

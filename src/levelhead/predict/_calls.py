@@ -57,12 +57,15 @@ class Asked:
     instruction: str = ""
     options: tuple[str, ...] = ()
 
-    def messages(self) -> list[Message]:
-        """The conversation that is sent."""
+    def messages(self, last: str | None = None) -> list[Message]:
+        """The conversation that is sent; where `last` is given, with that as the last thing said."""
         found = [dict(one) for one in self.prompt.messages]
-        found[-1]["content"] = found[-1]["content"].rstrip()
-        if self.instruction:
-            found[-1]["content"] = f"{found[-1]['content']}\n\n{self.instruction}"
+        if last is not None:
+            found[-1] = {"role": "user", "content": last}
+        else:
+            found[-1]["content"] = found[-1]["content"].rstrip()
+            if self.instruction:
+                found[-1]["content"] = f"{found[-1]['content']}\n\n{self.instruction}"
         if self.settings.system is not None and found[0].get("role") != "system":
             found.insert(0, {"role": "system", "content": self.settings.system})
         return found

@@ -17,6 +17,10 @@ class Pace:
     Args:
         per_minute: the rate, > 0; None for no limit (pauses still hold).
         clock: seconds that never go back.
+
+    Attributes:
+        shifted: seconds by which pauses have put off what had been reserved before them; whoever
+            waits for a reservation waits so much longer.
     """
 
     def __init__(
@@ -25,6 +29,7 @@ class Pace:
         self._seconds = 0.0 if per_minute is None else 60.0 / per_minute
         self._clock = clock
         self._next = self._until = clock()
+        self.shifted = 0.0
 
     def reserve(self, cost: float = 1.0) -> float:
         """Seconds to wait before something of this cost may go out."""
@@ -37,5 +42,14 @@ class Pace:
         self._next += difference * self._seconds
 
     def pause(self, seconds: float) -> None:
-        """Nothing more goes out for so long."""
-        self._until = max(self._until, self._clock() + seconds)
+        """Nothing more goes out for so long, what is reserved already included.
+
+        All that is reserved is put off by the same time, so that it stays spaced and does not go out
+        at once when the pause ends.
+        """
+        now = self._clock()
+        free = max(self._until, now)
+        longer = max(now + seconds - free, 0.0)
+        self._until = free + longer
+        self._next = max(self._next, now) + longer
+        self.shifted += longer

@@ -9,8 +9,21 @@ from typing import Any
 __all__ = ["Choice", "MalformedReply", "Reply", "read_reply", "visible"]
 
 
+MOST_TOKENS = 10**9
+"""A count beyond this is no count."""
+
+
 class MalformedReply(Exception):
-    """A reply that is none; asking again may give one."""
+    """A reply that is none; asking again may give one.
+
+    Args:
+        problem: what is wrong with it.
+        foreign: whether it is none of this API at all.
+    """
+
+    def __init__(self, problem: str, *, foreign: bool = False) -> None:
+        self.foreign = foreign
+        super().__init__(problem)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,18 +71,20 @@ class Reply:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Reply:
-        """The reply that `to_json` gave."""
+        """The reply that `to_json` gave; ValueError and its like for anything else."""
         choices = tuple(
             Choice(
                 str(c["text"]),
-                c.get("reasoning"),
-                c.get("finish"),
-                c.get("refusal"),
+                _text(c.get("reasoning")),
+                _text(c.get("finish")),
+                _text(c.get("refusal")),
                 tuple((str(t), float(p)) for t, p in c["top"]) if "top" in c else None,
             )
             for c in value["choices"]
         )
-        return cls(choices, value.get("in"), value.get("out"))
+        if not choices:
+            raise ValueError("no choices")
+        return cls(choices, _count(value, "in"), _count(value, "out"))
 
 
 def read_reply(raw: Any) -> Reply:
@@ -85,12 +100,12 @@ def read_reply(raw: Any) -> Reply:
         MalformedReply: there is no completion in it, or one that is empty for no reason.
     """
     if not isinstance(raw, Mapping):
-        raise MalformedReply("the reply is no JSON object")
+        raise MalformedReply("the reply is no JSON object", foreign=True)
     if raw.get("error"):  # gateways report what went wrong behind them with status 200
-        raise MalformedReply(f"the reply is an error: {_short(raw['error'])}")
+        raise MalformedReply(f"the reply is an error: {_said(raw['error'])}")
     listed = raw.get("choices")
     if not isinstance(listed, Sequence) or isinstance(listed, str) or not listed:
-        raise MalformedReply("the reply has no choices")
+        raise MalformedReply("the reply has no choices", foreign="choices" not in raw)
     choices = tuple(_choice(one) for one in listed)
     usage = raw.get("usage")
     usage = usage if isinstance(usage, Mapping) else {}
@@ -130,7 +145,10 @@ def _choice(one: Any) -> Choice:
     else:
         raise MalformedReply("a choice of the reply has no message")
     if isinstance(content, list):  # parts, of which texts count
-        content = "".join(p.get("text") or "" for p in content if isinstance(p, Mapping))
+        parts = [p.get("text") or "" for p in content if isinstance(p, Mapping)]
+        if not all(isinstance(part, str) for part in parts):
+            raise MalformedReply("a part of the reply is no text")
+        content = "".join(parts)
     choice = Choice(
         content if isinstance(content, str) else "",
         reasoning if isinstance(reasoning, str) and reasoning else None,
@@ -151,23 +169,34 @@ def _top(logprobs: Any) -> tuple[tuple[str, float], ...] | None:
     content, listed = logprobs.get("content"), logprobs.get("top_logprobs")
     found: list[tuple[Any, Any]] = []
     if isinstance(content, Sequence) and content and isinstance(content[0], Mapping):
-        first = content[0].get("top_logprobs")
-        found = [(o.get("token"), o.get("logprob")) for o in first or () if isinstance(o, Mapping)]
+        first = content[0].get("top_logprobs") or ()
+        if not isinstance(first, Sequence):
+            raise MalformedReply("the log-probabilities of the reply are no list")
+        found = [(o.get("token"), o.get("logprob")) for o in first if isinstance(o, Mapping)]
     elif isinstance(listed, Sequence) and listed and isinstance(listed[0], Mapping):
         found = list(listed[0].items())
-    kept = tuple(
-        (token, float(value))
-        for token, value in found
-        if isinstance(token, str) and isinstance(value, int | float) and value <= 1e-6
-    )
+    try:
+        kept = tuple(
+            (token, float(value))
+            for token, value in found
+            if isinstance(token, str) and isinstance(value, int | float) and value <= 1e-6
+        )
+    except OverflowError as error:
+        raise MalformedReply("a log-probability of the reply is no number") from error
     return kept or None
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int | None:
     value = usage.get(name)
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else None
 
 
-def _short(error: Any) -> str:
-    said = error.get("message", error) if isinstance(error, Mapping) else error
-    return " ".join(str(said).split())[:200]
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError("no text")
+
+
+def _said(error: Any) -> str:
+    """All of it: whoever shows it takes the key out first and cuts it then."""
+    return str(error.get("message", error) if isinstance(error, Mapping) else error)

@@ -19,6 +19,10 @@ from levelhead.tasks import Prompt
 __all__ = ["Local", "LocalModel"]
 
 FEATURE, EXTRA = "predicting with a local model", "train"
+CONFIGS = ("config.json", "adapter_config.json")
+"""One of them is in the folder of any model."""
+
+LONGEST_REASON = 400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +95,11 @@ class LocalModel:
                 f"--model: expected a folder with a model, got {folder!r}: no such folder; for a "
                 "server give --base-url"
             )
+        if Path(folder).is_dir() and not any((Path(folder) / name).is_file() for name in CONFIGS):
+            raise ConfigError(
+                f"--model: expected a folder with a model, got {folder!r}: no config.json in it; "
+                "name the folder that the model was saved to"
+            )
         device = self._models.pick_device(local.device)
         dtype = getattr(self._torch, local.dtype)
         auto = self._transformers
@@ -100,7 +109,7 @@ class LocalModel:
                 self._tokenizer: Any = auto.AutoTokenizer.from_pretrained(folder)
                 self._model: Any = auto.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         except (OSError, ValueError, KeyError) as error:
-            said = str(error).strip().split("\n")[0]
+            said = " ".join(str(error).split())[:LONGEST_REASON]
             raise ConfigError(
                 f"--model: expected a folder or the hub id of a causal language model, got "
                 f"{folder!r}: {said}"

@@ -17,7 +17,7 @@ from levelhead.errors import InvalidInputError
 from levelhead.predict._calls import Asked, Call
 from levelhead.predict._replies import Choice, Reply, visible
 from levelhead.predict.questions import Questions
-from levelhead.predict.settings import Settings
+from levelhead.predict.settings import Settings, spelled
 from levelhead.tasks import Prompt
 from levelhead.tasks._verify import exact
 from levelhead.tasks.multiple_choice import LETTERS, parted
@@ -36,8 +36,7 @@ PLAIN_INSTRUCTION = "Think it through, then give your final answer in <answer></
 LETTER_INSTRUCTION = "Answer with the letter of the right option and nothing else."
 YES_NO = ("Yes", "No")
 TRUE_FALSE = ("True", "False")
-MARKS = " \t\r\n\"'`*_([{<.:,;\u0120\u010a\u2581"
-"""What may stand around a word within its token, the spaces of tokenizers (Ġ, Ċ, ▁) among them."""
+REFUSED = Elicited(None, None, "refusal")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +106,8 @@ def elicit(questions: Questions, settings: Settings) -> list[tuple[Prompt, Elici
     form = settings.elicitation
     if form is not None:
         questions = dataclasses.replace(questions, elicitation=form)
+    if questions.complete and method.name != "verbalized":
+        questions = questions.without_format()
     repeats = settings.samples if method.name in ("verbalized", "p-true") else 1
     seen: dict[str, int] = {}
     found: list[tuple[Prompt, Elicitation]] = []
@@ -145,10 +146,10 @@ def option_shares(
         >>> [round(share, 3) for share in shares], round(outside, 3)
         ([0.75, 0.25], 0.2)
     """
-    index = {_spelled(word): k for k, word in enumerate(options)}
+    index = {spelled(word): k for k, word in enumerate(options)}
     mass = [0.0] * len(options)
     for token, logprob in top:
-        k = index.get(_spelled(token))
+        k = index.get(spelled(token))
         if k is not None:
             mass[k] += math.exp(min(logprob, 0.0))
     total = math.fsum(mass)
@@ -168,7 +169,11 @@ def options(asked: Asked, questions: Questions) -> Elicitation:
     """The probabilities of the first token over some words; the likeliest is the answer."""
     call = asked.first_token(asked.messages(), 0)
     choice = (yield call).choices[0]
-    shares, outside = option_shares(_alternatives(choice, asked.settings), asked.options)
+    if _refused(choice):
+        return _said(choice, REFUSED)
+    if choice.top is None:
+        return _said(choice, Elicited(None, None, "unparsable"))
+    shares, outside = option_shares(choice.top, asked.options)
     details = {"option_shares": shares, "outside": outside}
     if math.isnan(shares[0]):
         return _said(choice, Elicited(None, None, "unparsable"), details | {"option_shares": None})
@@ -179,7 +184,10 @@ def options(asked: Asked, questions: Questions) -> Elicitation:
 
 
 def p_true(asked: Asked, questions: Questions) -> Elicitation:
-    """An answer first; then, in a new conversation, the probability that it is called true."""
+    """An answer first; then, in a new conversation, the probability that it is called true.
+
+    What was said before the question, the system message included, comes before both.
+    """
     choice = (yield asked.answer(0)).choices[0]
     answer = _answer(choice)
     if answer is None:
@@ -191,8 +199,12 @@ def p_true(asked: Asked, questions: Questions) -> Elicitation:
     )
     if asked.settings.endpoint == "completions":
         text += "\n\nThe proposed answer is:"
-    judged = (yield asked.first_token([{"role": "user", "content": text}], 1)).choices[0]
-    shares, outside = option_shares(_alternatives(judged, asked.settings), TRUE_FALSE)
+    judged = (yield asked.first_token(asked.messages(text), 1)).choices[0]
+    if _refused(judged):
+        return _said(choice, dataclasses.replace(REFUSED, answer=answer))
+    if judged.top is None:
+        return _said(choice, Elicited(answer, None, "unparsable"))
+    shares, outside = option_shares(judged.top, TRUE_FALSE)
     details = {"outside": outside}
     if math.isnan(shares[0]):
         return _said(choice, Elicited(answer, None, "unparsable"), details)
@@ -230,8 +242,8 @@ def consistency(asked: Asked, questions: Questions) -> Elicitation:
 
 def _vote_on_event(asked: Asked, choices: Sequence[Choice], answers: Sequence[str | None]) -> Said:
     """The share of the first option among the answers that are one of the options."""
-    index = {_spelled(word): k for k, word in enumerate(asked.options)}
-    votes = [k for a in answers if a is not None and (k := index.get(_spelled(a))) is not None]
+    index = {spelled(word): k for k, word in enumerate(asked.options)}
+    votes = [k for a in answers if a is not None and (k := index.get(spelled(a))) is not None]
     details = {"votes": votes.count(0), "samples": len(choices)}
     if not votes:
         return _said(choices[0], Elicited(None, None, "missing"), details)
@@ -241,18 +253,22 @@ def _vote_on_event(asked: Asked, choices: Sequence[Choice], answers: Sequence[st
 
 
 def _said(choice: Choice, elicited: Elicited, details: Mapping[str, Any] | None = None) -> Said:
-    refused = choice.refusal is not None or choice.finish == "content_filter"
-    if refused and elicited.status != "ok":
-        elicited = Elicited(None, None, "refusal")
+    if _refused(choice) and elicited.status != "ok":
+        elicited = REFUSED
     text = choice.text or choice.refusal or ""
     return Said(elicited, text, choice.reasoning, choice.finish, details or {})
 
 
+def _refused(choice: Choice) -> bool:
+    return choice.refusal is not None or choice.finish == "content_filter"
+
+
 def _answer(choice: Choice) -> str | None:
-    """What the last answer tag holds; a text without tags is an answer as a whole."""
+    """What the last answer tag holds; a whole text without tags is an answer as a whole."""
     text = visible(choice.text)
     found = ELICITATIONS["answer_confidence_tags"].parse(text).answer
-    if found is None and "<answer>" not in text.casefold() and choice.finish != "length":
+    whole = choice.finish != "length" and not _refused(choice)
+    if found is None and "<answer>" not in text.casefold() and whole:
         found = text.strip()
     return found or None
 
@@ -266,21 +282,6 @@ def _agree(one: str, other: str, questions: Questions, prompt: Prompt) -> bool:
         if questions.verify(said, dataclasses.replace(prompt, targets=(target,))) != 1.0:
             return False
     return True
-
-
-def _spelled(word: str) -> str:
-    word = word.strip(MARKS + ")]}>")
-    return word if len(word) == 1 else word.casefold()
-
-
-def _alternatives(choice: Choice, settings: Settings) -> Sequence[tuple[str, float]]:
-    if choice.top is None:
-        raise InvalidInputError(
-            f"method: {settings.method} needs the log-probabilities of the first token, and the "
-            "server returned none although it was asked; start it with log-probabilities enabled, "
-            "or use --method verbalized or consistency"
-        )
-    return choice.top
 
 
 def _options(prompt: Prompt, questions: Questions, settings: Settings) -> tuple[str, ...]:

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from levelhead.elicitation import Elicited
-from levelhead.errors import InvalidInputError
+from levelhead.errors import InvalidInputError, RecordError
 from levelhead.readers._columns import as_label
+from levelhead.readers._files import show
 from levelhead.records import Kind, id_text
 from levelhead.tasks import Prompt, Task
 from levelhead.tasks._base import user_message
-from levelhead.tasks._rows import Row, check_slots, filled, messages, plain, read_rows, texts
+from levelhead.tasks._rows import (
+    Row,
+    check_slots,
+    columns_of,
+    filled,
+    messages,
+    plain,
+    read_rows,
+    texts,
+)
 from levelhead.tasks._verify import Verifier
 
-__all__ = ["SPLITS", "Questions", "of_task", "read_questions"]
+__all__ = ["SPLITS", "Questions", "asks_for_tags", "of_task", "read_questions"]
 
 SPLITS = ("evaluation", "train")
 """The parts of a task."""
+
+MOST_LISTED = 20
+TAGS = ("<answer>", "<confidence>")
+SENTENCE = re.compile(r"(?<=[.?!])\s+|\n+")
+"""What parts sentences."""
 
 Verify = Callable[[str, Prompt], float | None]
 
@@ -67,6 +84,37 @@ class Questions:
         if not prompt.targets or self.verify is None:
             return None
         return 0.0 if elicited.answer is None else self.verify(elicited.answer, prompt)
+
+    def without_format(self) -> Questions:
+        """The questions without the sentences at their end that ask for the format of a task.
+
+        Another method asks for another answer, and what contradicts itself is answered by chance.
+
+        Returns:
+            Questions that are not complete.
+
+        Raises:
+            InvalidInputError: a format is asked for elsewhere than in the last sentences of a prompt.
+        """
+        bare = tuple(_without_format(prompt) for prompt in self.prompts)
+        return dataclasses.replace(self, prompts=bare, complete=False)
+
+
+def asks_for_tags(text: str) -> bool:
+    """Whether a text asks for an answer or a confidence in tags.
+
+    Args:
+        text: of a prompt, or of an instruction.
+
+    Returns:
+        Whether such a tag is in it.
+
+    Example:
+        >>> asks_for_tags("Answer in <answer></answer> tags."), asks_for_tags("Answer.")
+        (True, False)
+    """
+    folded = text.casefold()
+    return any(tag in folded for tag in TAGS)
 
 
 def of_task(task: Task, part: str = "evaluation", *, complete: bool = True) -> Questions:
@@ -141,6 +189,9 @@ def read_questions(
             f"{'both' if answer and outcome else f'kind {kind!r} with the other one'}"
         )
     judge = Verifier(verifier)
+    given = {"messages": messages_column, "answer": answer, "outcome": outcome, "id": id_column}
+    named = [*given.items(), *(("keep", name) for name in columns)]
+    _check_columns([(option, name) for option, name in named if name is not None], path)
     label = answer if kind == "answer" else outcome
     wanted = [name for name in (messages_column, label, id_column, *columns) if name is not None]
     if prompt is not None:
@@ -159,6 +210,39 @@ def read_questions(
         "percent_tag" if kind == "event" else "answer_confidence_tags",
         judge if kind == "answer" else None,
     )
+
+
+def _check_columns(named: Sequence[tuple[str, str]], path: str | Path) -> None:
+    """Each column is there, or the option that names it is told."""
+    known = columns_of(path) if named else ()
+    for option, name in named:
+        if name not in known and name.partition(".")[0] not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise RecordError(
+                f"--{option}: expected one of {', '.join(known[:MOST_LISTED])}"
+                f"{', ...' if len(known) > MOST_LISTED else ''}, got {name!r}{hint}",
+                show(path),
+            )
+
+
+def _without_format(prompt: Prompt) -> Prompt:
+    *before, last = prompt.messages
+    text = last["content"].rstrip()
+    while asks_for_tags(text):
+        start = max((found.end() for found in SENTENCE.finditer(text)), default=0)
+        if not asks_for_tags(text[start:]):
+            break
+        text = text[:start].rstrip()
+    if not text or asks_for_tags(text) or any(asks_for_tags(one["content"]) for one in before):
+        raise InvalidInputError(
+            f"method: prompt {prompt.prompt_id!r} asks for an answer in tags, which contradicts "
+            "every method but verbalized; take that out of the prompts (a file's are yours: FILE "
+            "with --prompt or --messages), or use --method verbalized"
+        )
+    if text == last["content"].rstrip():
+        return prompt
+    return dataclasses.replace(prompt, messages=(*before, {**last, "content": text}))
 
 
 def _prompt(

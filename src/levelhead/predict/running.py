@@ -12,7 +12,7 @@ from typing import Any
 
 from levelhead._text import plural
 from levelhead._write import check_writable
-from levelhead.errors import InvalidInputError, RecordError
+from levelhead.errors import InvalidInputError, LevelheadError, RecordError
 from levelhead.predict._calls import Call
 from levelhead.predict._replies import Reply
 from levelhead.predict.assembly import Answered, assembled
@@ -72,6 +72,12 @@ class Progress:
 
 Observer = Callable[[Progress], None]
 
+FIRST = 5
+"""Replies without log-probabilities, none having had them, before no others are expected."""
+
+SECONDS_PER_LOOK = 10.0
+"""How often the observer is told though no sample has ended."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -125,6 +131,7 @@ class _Run:
         self, samples: Sequence[_Sample], journal: Journal, on_progress: Observer | None
     ) -> None:
         self.samples, self.journal = samples, journal
+        self._bare: list[tuple[str, Reply]] | None = []
         self.progress = Progress(len(samples))
         self._observer = on_progress
 
@@ -141,6 +148,7 @@ class _Run:
             kept = self.journal.get(sample.call.key)
             if kept is None:
                 return True
+            self._look(sample.call, kept, known=True)
             sample.send(kept)
         self.progress.kept += not sample.asked
         self.finished(sample)
@@ -149,13 +157,39 @@ class _Run:
     def take(self, sample: _Sample, reply: Reply) -> None:
         """Keep a reply that has just come, and go on with the sample."""
         call, sample.asked = sample.call, True
-        # A reply that the method refuses (without log-probabilities) must not be kept.
-        sample.send(reply)
-        if call is not None:
+        if call is not None and self._look(call, reply):
             self.journal.add(call.key, reply)
+        sample.send(reply)
         self.progress.prompt_tokens += reply.prompt_tokens or 0
         self.progress.completion_tokens += reply.completion_tokens or 0
         self.progress.uncounted += reply.prompt_tokens is None
+
+    def _look(self, call: Call, reply: Reply, *, known: bool = False) -> bool:
+        """Whether a reply may be kept; `known` says that it has been, in an earlier run.
+
+        One without the log-probabilities that were asked for is put off until another has them:
+        a server that gives none shall be asked again when it has been set up to.
+        """
+        if self._bare is None or not call.wants_logprobs:
+            return True
+        choice = reply.choices[0]
+        refused = choice.refusal is not None or choice.finish == "content_filter"
+        if choice.top is not None or (known and not refused):
+            for key, bare in self._bare:
+                self.journal.add(key, bare)
+            self._bare = None
+            return True
+        if refused:
+            return True
+        self._bare.append((call.key, reply))
+        if len(self._bare) >= FIRST:
+            raise _no_logprobs()
+        return False
+
+    def check(self) -> None:
+        """At the end: whether a server that was asked for log-probabilities has ever given any."""
+        if self._bare:
+            raise _no_logprobs()
 
     def finished(self, sample: _Sample) -> None:
         self.progress.done += 1
@@ -213,6 +247,8 @@ def predict(
             stopped = _locally(run, source, settings)
         else:
             stopped = asyncio.run(_remotely(run, source, transport))
+        if not stopped:
+            run.check()
     failures = _failures(samples)
     if stopped:
         return Result(None, run.progress, journal.path, len(journal), failures)
@@ -223,35 +259,37 @@ def predict(
             source.shown,
         )
     predictions = assembled([one.answered() for one in samples], questions, _name(settings))
-    write(out, predictions)
+    try:
+        write(out, predictions)
+    except OSError as error:
+        raise RecordError(
+            f"the predictions cannot be written: {error.strerror or error}; make room and run the "
+            "same command again, the replies are kept",
+            str(out),
+        ) from error
     return Result(predictions, run.progress, journal.path, len(journal), failures)
 
 
 async def _remotely(run: _Run, connection: Connection, transport: Any) -> bool:
-    """Ask a server, so many requests at once; True after an interruption."""
+    """Ask a server, so many requests at once; True after an interruption.
+
+    An error that ends the run does so like an interruption: what is in flight is paid for, so it is
+    waited for and kept, and the error comes then.
+    """
     pending = run.pending()
-    async with Server(connection, transport) as server:
+    async with Server(connection, transport, answered=run.journal.before > 0) as server:
+        fatal: list[BaseException] = []
 
         async def worker() -> None:
-            for sample in pending:  # one iterator for all workers: each takes what is next
-                while sample.call is not None and not server.stopping.is_set():
-                    try:
-                        reply = await server.ask(sample.call)
-                    except RequestFailed as error:
-                        sample.failure = str(error)
-                        run.finished(sample)
-                        break
-                    except Stopped:
-                        return
-                    finally:
-                        run.progress.requests = server.requests
-                    run.take(sample, reply)
-                    if not run.goes_on(sample):
-                        break
-                if server.stopping.is_set():
-                    return
+            try:
+                await _work(run, server, pending)
+            except (LevelheadError, OSError) as error:
+                fatal.append(error)
+                server.stopping.set()
+                run.progress.stopping = True
 
         workers = [asyncio.create_task(worker()) for _ in range(connection.concurrency)]
+        clock = asyncio.create_task(_look_now_and_then(run))
 
         def interrupt() -> None:
             if server.stopping.is_set():
@@ -268,10 +306,41 @@ async def _remotely(run: _Run, connection: Connection, transport: Any) -> bool:
                 if not server.stopping.is_set():
                     raise
             finally:
-                for task in workers:
+                for task in (*workers, clock):
                     task.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
+                await asyncio.gather(*workers, clock, return_exceptions=True)
+        if fatal:
+            raise fatal[0]
+        if not server.stopping.is_set():
+            server.check()
     return run.progress.done < run.progress.total
+
+
+async def _work(run: _Run, server: Server, pending: Iterator[_Sample]) -> None:
+    """Ask for one sample after the other."""
+    for sample in pending:  # one iterator for all workers: each takes what is next
+        while sample.call is not None and not server.stopping.is_set():
+            try:
+                reply = await server.ask(sample.call)
+            except RequestFailed as error:
+                sample.failure = str(error)
+                run.finished(sample)
+                break
+            except Stopped:
+                return
+            finally:
+                run.progress.requests = server.requests
+            run.take(sample, reply)
+            if not run.goes_on(sample):
+                break
+        if server.stopping.is_set():
+            return
+
+
+async def _look_now_and_then(run: _Run) -> None:
+    while True:
+        await asyncio.sleep(SECONDS_PER_LOOK)
+        run.tell()
 
 
 @contextlib.contextmanager
@@ -310,6 +379,14 @@ def _locally(run: _Run, source: Local, settings: Settings) -> bool:
     except KeyboardInterrupt:
         run.progress.stopping = True
         return True
+
+
+def _no_logprobs() -> InvalidInputError:
+    return InvalidInputError(
+        "method: options and p-true need the log-probabilities of the first token, and the server "
+        "returned none although it was asked; start it with log-probabilities enabled, or use "
+        "--method verbalized or consistency"
+    )
 
 
 def _failures(samples: Sequence[_Sample]) -> tuple[tuple[str, int], ...]:

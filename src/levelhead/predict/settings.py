@@ -10,7 +10,7 @@ from typing import Any
 from levelhead.elicitation import TABLE as ELICITATIONS
 from levelhead.errors import InvalidInputError, unknown_name
 
-__all__ = ["ENDPOINTS", "Settings"]
+__all__ = ["ENDPOINTS", "Settings", "spelled"]
 
 ENDPOINTS = ("chat", "completions")
 """`chat` sends messages to /chat/completions, `completions` one text to /completions."""
@@ -20,6 +20,30 @@ MOST_LOGPROBS = 20
 
 RESERVED = frozenset({"model", "messages", "prompt", "stream", "n", "logprobs", "top_logprobs"})
 """Fields of a request that are not the user's to set."""
+
+OWN = frozenset({"temperature", "max_tokens", "seed"})
+"""Fields that have a setting of their own; they can be taken out, but not set a second time."""
+
+MARKS = " \t\r\n\"'`*_([{<.:,;\u0120\u010a\u2581"
+"""What may stand around a word within its token, the spaces of tokenizers (Ġ, Ċ, ▁) among them."""
+
+
+def spelled(word: str) -> str:
+    """What two tokens have in common that say the same option.
+
+    Args:
+        word: a token, or an option.
+
+    Returns:
+        It without space and marks around it, in lower case unless it is a single letter (the
+        article `a` is no option A).
+
+    Example:
+        >>> spelled(" Yes."), spelled("(A)"), spelled("a")
+        ('yes', 'A', 'a')
+    """
+    word = word.strip(MARKS + ")]}>")
+    return word if len(word) == 1 else word.casefold()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +67,8 @@ class Settings:
             says that an event happens.
         top_logprobs: alternatives asked for at a token, 1 to 20.
         per_request: votes asked for in one request, at least 1.
-        body: further fields of each request; None as a value takes a field out.
+        body: further fields of each request; None as a value takes a field out, also one of
+            `temperature`, `max_tokens` and `seed`, which get no value here.
 
     Raises:
         InvalidInputError: a value is outside its range, or two of them do not go together.
@@ -106,11 +131,11 @@ class Settings:
                 "temperature: expected more than 0 with the method consistency, got 0; all samples "
                 "would be the same"
             )
-        if len({word.casefold() for word in self.options}) < len(self.options) or any(
-            not word.strip() for word in self.options
-        ):
+        names = {spelled(word).casefold() for word in self.options}
+        if len(names) < len(self.options) or "" in names:
             raise InvalidInputError(
-                f"options: expected different words, got {', '.join(map(repr, self.options))}"
+                "options: expected different words (case and marks such as brackets do not make "
+                f"them different), got {', '.join(map(repr, self.options))}"
             )
         if len(self.options) == 1:
             raise InvalidInputError(f"options: expected at least 2, got {self.options[0]!r} alone")
@@ -118,6 +143,13 @@ class Settings:
         if taken:
             raise InvalidInputError(
                 f"body: expected fields that levelhead does not set itself, got {', '.join(taken)}"
+            )
+        twice = sorted(name for name in OWN if self.body.get(name) is not None)
+        if twice:
+            raise InvalidInputError(
+                f"body: expected no value for {twice[0]}, which has a setting of its own "
+                f"(--{twice[0].replace('_', '-')}; null takes the field out), got "
+                f"{self.body[twice[0]]!r}"
             )
 
     def described(self) -> dict[str, Any]:

@@ -21,14 +21,26 @@ from levelhead.predict._replies import MalformedReply, Reply, read_reply
 __all__ = ["Connection", "RequestFailed", "Server", "Stopped"]
 
 FEATURE, EXTRA = "asking servers", "predict"
-RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-"""Statuses after which the same request may succeed."""
+RETRIED = frozenset({408, 409, 425, 429})
+"""Statuses below 500 after which the same request may succeed."""
+
+NEVER = frozenset({501, 505})
+"""Statuses from 500 on after which it will not: not implemented, no such version of HTTP."""
+
+PAUSES = frozenset({429, 503, 529})
+"""Statuses whose Retry-After is meant for every request."""
+
+ABOUT_THE_REQUEST = frozenset({400, 413, 422})
+"""Statuses with which a server refuses one request, or the settings of all of them."""
 
 LONGEST_WAIT_S = 60.0
 LONGEST_RETRY_AFTER_S = 600.0
 """A server that asks for more is asked again after this."""
 
 CONNECT_S = 10.0
+FIRST = 5
+"""Requests that fail at the beginning, none having succeeded, before all of them are expected to."""
+
 MOST_IN_A_ROW = 30
 """Requests that fail one after the other, retries included, before the server is given up."""
 
@@ -37,6 +49,7 @@ SECRET_LENGTH = 8
 
 CHARACTERS_PER_TOKEN = 4.0
 MOST_LISTED = 8
+LONGEST_SAID = 200
 
 
 class RequestFailed(Exception):
@@ -124,13 +137,16 @@ class Server:
     Args:
         connection: where it is.
         transport: an httpx transport instead of the network, or None.
+        answered: whether it has answered such requests before, in an earlier run.
 
     Attributes:
         requests: how many have been sent.
         stopping: set it, and whatever waits ends with `Stopped`; what is in flight goes on.
     """
 
-    def __init__(self, connection: Connection, transport: Any = None) -> None:
+    def __init__(
+        self, connection: Connection, transport: Any = None, *, answered: bool = False
+    ) -> None:
         self._httpx: Any = optional_import("httpx", FEATURE, EXTRA)
         self._tenacity: Any = optional_import("tenacity", FEATURE, EXTRA)
         self._connection, self._transport = connection, transport
@@ -139,8 +155,9 @@ class Server:
         self._backoff = self._tenacity.wait_random_exponential(
             multiplier=connection.first_wait, max=LONGEST_WAIT_S
         )
-        self._reached = self._answered = False
-        self._in_a_row = 0
+        self._reached, self._answered = False, answered
+        self._in_a_row = self._first_failures = self._in_flight = 0
+        self._held: RecordError | None = None
         self.requests = 0
         self.stopping = asyncio.Event()
 
@@ -196,13 +213,45 @@ class Server:
         self._answered, self._in_a_row = True, 0
         return reply
 
+    def check(self) -> None:
+        """At the end of a run: whether anything has succeeded, where something was refused.
+
+        Raises:
+            RecordError: nothing has, now or earlier.
+        """
+        if self._held is not None and not self._answered:
+            raise self._held
+
     async def _attempt(self, call: Call) -> Reply:
         estimate = _tokens(call)
+        shifted = self._requests.shifted
         await self._sleep(max(self._requests.reserve(), self._tokens.reserve(estimate)))
+        while self._requests.shifted > shifted:  # a pause began meanwhile
+            longer, shifted = self._requests.shifted - shifted, self._requests.shifted
+            await self._sleep(longer)
         self.requests += 1
+        self._in_flight += 1
+        try:
+            response = await self._post(call)
+        finally:
+            self._in_flight -= 1
+        self._reached = True
+        if response.status_code != 200:
+            raise await self._refusal(response, call)
+        try:
+            reply = read_reply(json.loads(response.content))
+        except MalformedReply as error:
+            raise self._malformed(self._clean(error), foreign=error.foreign) from error
+        except (ValueError, RecursionError) as error:
+            raise self._malformed("the reply is no JSON", foreign=True) from error
+        used = (reply.prompt_tokens or 0) + (reply.completion_tokens or 0)
+        self._tokens.correct(used - estimate if used else 0.0)
+        return reply
+
+    async def _post(self, call: Call) -> Any:
         url = f"{self._connection.base_url}/{call.path}"
         try:
-            response = await self._client.post(url, json=call.body)
+            return await self._client.post(url, json=call.body)
         except (self._httpx.ConnectError, self._httpx.ConnectTimeout) as error:
             if not self._reached:
                 raise self._unreachable(error) from error
@@ -211,20 +260,35 @@ class Server:
             raise _Again(f"no reply within {self._connection.timeout:g} s") from error
         except self._httpx.TransportError as error:
             raise _Again(f"the connection broke: {self._clean(error)}") from error
+        except UnicodeEncodeError as error:  # half a surrogate pair in this prompt
+            raise RequestFailed(f"the request cannot be sent: {self._clean(error)}") from error
         except (self._httpx.InvalidURL, self._httpx.UnsupportedProtocol, ValueError) as error:
             raise self._problem(f"the request cannot be sent: {self._clean(error)}") from error
-        self._reached = True
-        if response.status_code != 200:
-            raise await self._refusal(response, call)
-        try:
-            reply = read_reply(json.loads(response.content))
-        except MalformedReply as error:
-            raise _Again(self._clean(error)) from error
-        except ValueError as error:
-            raise _Again("the reply is no JSON") from error
-        used = (reply.prompt_tokens or 0) + (reply.completion_tokens or 0)
-        self._tokens.correct(used - estimate if used else 0.0)
-        return reply
+        except self._httpx.RequestError as error:  # what came cannot be decoded
+            raise _Again(f"the reply cannot be read: {self._clean(error)}") from error
+
+    def _malformed(self, problem: str, *, foreign: bool) -> Exception:
+        """A reply that is none; where there have been no others, this is another kind of server."""
+        if foreign and not self._answered:
+            sentence = self._problem(
+                f"this is no OpenAI-compatible API ({problem}); check --base-url, it often ends in "
+                "/v1"
+            )
+            if self._hold(sentence):
+                return sentence
+        return _Again(problem)
+
+    def _hold(self, sentence: RecordError) -> bool:
+        """Count a failure before any success; True where there were enough to expect no other.
+
+        That is when as many have failed as may be in flight, or a few and none is in flight: one that
+        is refused comes back sooner than one that is answered.
+        """
+        self._held = self._held or sentence
+        self._first_failures += 1
+        enough = max(FIRST, self._connection.concurrency)
+        waiting = 0 if self._first_failures >= enough else self._in_flight
+        return self._first_failures >= FIRST and not waiting
 
     async def _refusal(self, response: Any, call: Call) -> Exception:
         """What a status other than 200 means."""
@@ -234,14 +298,29 @@ class Server:
             return self._problem(
                 f"the account has no credit left ({told}); what is finished is kept"
             )
-        if status in RETRIED:
+        if status < 300 or status in RETRIED or (status >= 500 and status not in NEVER):
             wait = _retry_after(response.headers)
-            if wait is not None and status in (429, 503):
+            if wait is not None and status in PAUSES:
                 self._requests.pause(wait)
             return _Again(f"the server replied {told}", wait)
-        about_this = status in (400, 413, 422)
-        if about_this and (self._answered or _too_long(said)):
-            return RequestFailed(f"the server refused the request ({told})")
+        failed = RequestFailed(f"the server refused the request ({told})")
+        if status in ABOUT_THE_REQUEST:
+            if self._answered or _too_long(said):
+                return failed
+            sentence = await self._forever(status, told, call)
+            return sentence if self._hold(sentence) else failed
+        if self._answered and status >= 400 and status != 401:
+            self._in_a_row += 1
+            if self._in_a_row < MOST_IN_A_ROW:
+                return failed
+        return await self._forever(status, told, call)
+
+    async def _forever(self, status: int, told: str, call: Call) -> RecordError:
+        """The sentence for a status that every further request would meet as well."""
+        if status == 402:
+            return self._problem(
+                f"the account has no credit left ({told}); what is finished is kept"
+            )
         if status in (401, 403):
             given = "none was given" if self._connection.api_key is None else "one was given"
             return self._problem(
@@ -265,7 +344,7 @@ class Server:
         try:
             response = await self._client.get(f"{self._connection.base_url}/models")
             names = [str(one["id"]) for one in json.loads(response.content)["data"]]
-        except (self._httpx.HTTPError, ValueError, KeyError, TypeError):
+        except (self._httpx.HTTPError, ValueError, KeyError, TypeError, RecursionError):
             return ""
         more = ", ..." if len(names) > MOST_LISTED else ""
         return f"; it has {', '.join(names[:MOST_LISTED])}{more}" if names else ""
@@ -274,7 +353,7 @@ class Server:
         """The server's own words about an error, without the key, short and on one line."""
         try:
             raw = json.loads(response.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raw = response.text
         for name in ("error", "message", "detail"):
             if isinstance(raw, Mapping) and raw.get(name):
@@ -282,10 +361,11 @@ class Server:
         return self._clean(raw)
 
     def _clean(self, said: object) -> str:
-        text, key = " ".join(str(said).split()), self._connection.api_key
+        text, key = str(said), self._connection.api_key
         if key is not None and len(key) >= SECRET_LENGTH:
-            text = text.replace(key, "***")
-        return text[:200]
+            for form in {key, repr(key)[1:-1], json.dumps(key)[1:-1]}:
+                text = text.replace(form, "***")
+        return " ".join(text.split())[:LONGEST_SAID]  # cut after: half a key is a secret too
 
     def _problem(self, sentence: str) -> RecordError:
         return RecordError(sentence, self._connection.shown)
@@ -300,9 +380,10 @@ class Server:
         """Raise where it is the server that fails, and not the request."""
         self._in_a_row += 1
         if error.gone or self._in_a_row >= MOST_IN_A_ROW:
+            what = "no longer replies" if self._answered else "does not reply"
             raise self._problem(
-                f"the server no longer replies ({error.problem}); what is finished is kept, run "
-                "the same command again to go on"
+                f"the server {what} ({error.problem}); what is finished is kept, run the same "
+                "command again to go on"
             ) from error
 
     def _wait(self, state: Any) -> float:
