@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from levelhead.adapters import trl_callback
 from levelhead.adapters._trl_columns import Truth
 from levelhead.adapters.trl_callback import CalibrationCallback
 from levelhead.adapters.trl_rewards import log_reward
-from levelhead.errors import InvalidInputError, MissingDependencyError, RecordError
+from levelhead.errors import DataWarning, InvalidInputError, MissingDependencyError, RecordError
 from levelhead.records import Predictions
 from levelhead.tasks import OracleOptions, Task, make_task
 from levelhead.train.calibration_guard import CalibrationGuard
@@ -179,6 +180,149 @@ def test_conversations_with_answers(make_trainer: Make) -> None:
 
 
 @needs_trl
+def test_how_it_samples(make_trainer: Make) -> None:
+    """What `generate` gets, and what state the model is in, at every look."""
+    torch: Any = importlib.import_module("torch")
+    sampled = {
+        "top_p": 0.9,
+        "top_k": 7,
+        "min_p": 0.1,
+        "temperature": 0.7,
+        "max_completion_length": 5,
+    }
+    trainer = make_trainer(stock(), log_reward(), max_steps=2, **sampled)
+    seen: list[tuple[dict[str, Any], bool, int]] = []
+    real = trainer.model.generate
+    trainer.add_callback(
+        CalibrationCallback(trainer, ROWS, every=1, temperature=0.25, max_new_tokens=3, seed=4)
+    )
+
+    def generate(*given: Any, generation_config: Any, **options: Any) -> Any:
+        if generation_config.max_new_tokens != 3:  # the trainer's own
+            return real(*given, generation_config=generation_config, **options)
+        model = trainer.model
+        seen.append((generation_config.to_dict(), model.training, torch.initial_seed()))
+        ids = options["input_ids"]
+        return torch.cat([ids, torch.full((len(ids), 3), 3)], dim=1)
+
+    trainer.model.generate = generate
+    trainer.model.train()
+    trainer.train()
+    steps = [seen[k] for k in range(len(seen)) if k == 0 or seen[k][2] != seen[k - 1][2]]
+    assert len({seed for _, _, seed in steps}) == 3  # other draws at every step
+    wanted = {**sampled, "max_new_tokens": 3, "temperature": 0.25, "do_sample": True}
+    wanted |= {"pad_token_id": 0, "eos_token_id": 1}
+    del wanted["max_completion_length"]
+    for options, training, _ in seen:
+        assert {name: options[name] for name in wanted} == wanted | {
+            "eos_token_id": options["eos_token_id"]
+        }
+        assert options["eos_token_id"] in (1, [1])
+        assert not training
+    assert trainer.model.training
+
+
+@needs_trl
+def test_prompts_end_where_completions_begin(make_trainer: Make) -> None:
+    trainer = make_trainer(stock(), log_reward())
+    callback = CalibrationCallback(trainer, ROWS)
+    batch = callback._tokenized(["rain", "wet sun dry"])
+    assert batch["input_ids"].tolist() == [[0, 0, 9], [6, 8, 7]]
+    assert batch["attention_mask"].tolist() == [[0, 0, 1], [1, 1, 1]]
+    trainer.processing_class.chat_template = (
+        "{% for m in messages %}{{ m['content'] + ' ' }}{% endfor %}"
+        "{% if add_generation_prompt %}sun {% endif %}{{ mood }}"
+    )
+    trainer.chat_template = None
+    trainer.chat_template_kwargs = {"mood": "dry"}
+    said = [{"role": "user", "content": "wet"}]
+    assert callback._tokenized([said])["input_ids"].tolist() == [[6, 8, 7]]
+
+
+@needs_trl
+def test_a_batch_says_what_its_prompts_say_alone(make_trainer: Make) -> None:
+    """Of the likeliest tokens nothing is left to chance, so that padding has no excuse."""
+    prompts = ["wet", "sun dry rain", "rain sun", "dry dry sun wet", "rain", "sun wet"]
+    texts: list[list[str]] = []
+    trainer = make_trainer(stock(), log_reward())
+    trainer.model.model.embed_tokens.weight.data.mul_(40.0)  # so that texts depend on prompts
+    for size in (1, 4):
+        rows = [{"prompt": prompt, "outcome": 1} for prompt in prompts]
+        callback = CalibrationCallback(trainer, rows, temperature=0, batch_size=size)
+        texts.append(callback._generated(prompts, 0, 0))
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) > 2
+
+
+class _Halt:
+    """What ends a run before its last step."""
+
+    def __new__(cls, step: int) -> Any:
+        base: Any = importlib.import_module("transformers").TrainerCallback
+
+        class Halt(base):
+            def on_evaluate(self, args: Any, state: Any, control: Any, **options: Any) -> None:
+                control.should_training_stop = state.global_step >= step
+
+        return Halt()
+
+
+@needs_trl
+@pytest.mark.parametrize(("halt", "steps"), [(None, [0, 2, 3]), (2, [0, 1])])
+def test_a_look_is_at_the_model_of_its_step(
+    halt: int | None, steps: list[int], make_trainer: Make
+) -> None:
+    """The best checkpoint, the first, is loaded at the end of a run."""
+    datasets: Any = importlib.import_module("datasets")
+    data = datasets.Dataset.from_dict({"prompt": ["wet sun", "dry"], "outcome": [1, 0]})
+    options = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    trainer = make_trainer(
+        stock(),
+        lambda prompts, completions, **columns: [float(len(c)) for c in completions],
+        {"eval_dataset": data},
+        max_steps=3,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_step",
+        greater_is_better=False,
+        per_device_eval_batch_size=3,
+        **options,
+    )
+    evaluate = trainer.evaluate
+    trainer.evaluate = lambda *given, **named: {
+        **evaluate(*given, **named),
+        "eval_step": trainer.state.global_step,
+    }
+    if halt is not None:
+        trainer.add_callback(_Halt(halt))
+    callback = CalibrationCallback(trainer, ROWS, every=2 if halt is None else 9)
+    weights: dict[int, Any] = {}
+    looked: dict[int, Any] = {}
+
+    def now() -> Any:
+        return [p.detach().clone() for p in trainer.model.parameters()]
+
+    judge = callback._judge
+
+    def judged(step: int, texts: list[str]) -> bool:
+        looked[step] = now()
+        return judge(step, texts)
+
+    step_end = callback.on_step_end
+
+    def on_step_end(args: Any, state: Any, control: Any, **named: Any) -> None:
+        weights[state.global_step] = now()
+        step_end(args, state, control, **named)
+
+    callback._judge, callback.on_step_end = judged, on_step_end
+    trainer.add_callback(callback)
+    trainer.train()
+    assert trainer.state.best_global_step == 1
+    assert [step for step, _ in callback.history] == steps
+    for step in steps[1:]:
+        assert all(p.equal(q) for p, q in zip(looked[step], weights[step], strict=True)), step
+
+
+@needs_trl
 def test_temperature_0_is_the_likeliest_text_and_rloo_is_watched_too(make_trainer: Make) -> None:
     rloo = importlib.import_module("trl").RLOOTrainer
     trainer = make_trainer(rloo, log_reward(), kind="RLOO")
@@ -238,12 +382,43 @@ def test_the_guard_ends_a_run_and_goes_on_after_a_resumption(
             {"answer": "gold"},
             r"^prompts: expected a column 'gold', got 'prompt', 'outcome', ",
         ),
+        (
+            [{"prompt": "a", "gold": "4"}, {"prompt": "b", "gold": "five"}],
+            {"answer": "gold", "verifier": "number"},
+            r"judge by, 1\.0 or 0\.0, got None for 'five' of prompt '1'; remove it, or choose",
+        ),
+        (
+            [{"prompt": "a", "gold": "4"}],
+            {"answer": "gold", "verifier": lambda answer, right: 0.5},
+            r"judge by, 1\.0 or 0\.0, got 0\.5 for '4' of prompt '0'",
+        ),
+        (
+            [{"prompt": "a", "gold": float("nan")}],
+            {"answer": "gold"},
+            r"^prompt '0': expected at least one right answer, got none$",
+        ),
+        (ROWS, {"verifier": ["x"]}, r"verifier: expected one of choice, .*, got \['x'\]$"),
+        (ROWS, {"elicitation": ["x"]}, r"elicitation: expected one of .*, got \['x'\]$"),
     ],
 )
 def test_wrong_options(rows: Any, options: dict[str, Any], said: str, make_trainer: Make) -> None:
     trainer = make_trainer(stock(), log_reward())
     with pytest.raises(InvalidInputError, match=said):
         CalibrationCallback(trainer, rows, **options)
+
+
+@needs_trl
+def test_a_guard_that_can_never_alarm_is_warned_about_at_once(make_trainer: Make) -> None:
+    trainer = make_trainer(stock(), log_reward())
+    said = "the calibration guard has 6 prompts and needs 30; it will not alarm"
+    with pytest.warns(DataWarning, match=said):
+        CalibrationCallback(trainer, ROWS, guard="warn")
+    many = [{"prompt": "wet", "outcome": 1, "id": i} for i in range(30)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CalibrationCallback(trainer, ROWS, guard=None)
+        CalibrationCallback(trainer, ROWS, guard="off")
+        CalibrationCallback(trainer, many, guard="warn", prompt_id="id")
 
 
 @needs_trl

@@ -6,8 +6,9 @@ import importlib
 import importlib.util
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from levelhead.adapters.trl_rewards import (
@@ -259,6 +260,35 @@ def test_what_is_refused_before_training(make: Callable[[], TRLReward], said: st
 def test_wrong_columns(function: TRLReward, columns: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         function(completions=[say("4", 1)], **columns)
+
+
+def test_a_right_answer_that_is_nan_is_unknown() -> None:
+    """A table has NaN where it has nothing; the answer `nan` is an answer."""
+    unknown: list[Any] = [float("nan"), np.float32("nan"), [float("nan")], None, "nan"]
+    rewards = rlcr_reward()(completions=[say("4", 1)] * 5, answer=unknown)
+    assert rewards == [None, None, None, None, -1.0]
+    assert rlcr_reward()(completions=[say("4", 1)], answer=[[float("nan"), 4]]) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: rlcr_reward(rule=cast(Any, ["x"])), r"^rlcr_reward rule: .*, got \['x'\]$"),
+        (
+            lambda: rlcr_reward(verifier=cast(Any, ["x"])),
+            r"^rlcr_reward verifier: .*, got \['x'\]$",
+        ),
+        (lambda: rlcr_reward(elicitation=cast(Any, ["x"])), r"^rlcr_reward elicitation: expected"),
+        (lambda: format_reward(elicitation=cast(Any, ["x"])), r"^format_reward elicitation: expec"),
+        (
+            lambda: log_reward(eta=cast(Any, "x")),
+            r"^log_reward eta: expected a number, got str 'x'$",
+        ),
+    ],
+)
+def test_options_of_another_kind(make: Callable[[], TRLReward], said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        make()
 
 
 def test_the_column_and_the_name_are_told() -> None:

@@ -177,7 +177,7 @@ def sorted_as_logged(trainer: Any, got: np.ndarray, rows: list[Key]) -> list[flo
 @pytest.mark.parametrize("loss", ["dapo", "grpo"])
 def test_segments_have_advantages_of_their_own(loss: str, make_trainer: Make) -> None:
     """Tokens below 5 get the sum of both rewards, the others the second one alone."""
-    one, other = Scores(), Scores(3, unscorable=False)
+    one, other = Scores(unscorable=False), Scores(3)
     more = {
         "advantage": "rloo",
         "segments": lambda ids: [int(token >= 5) for token in ids],
@@ -201,6 +201,7 @@ def test_segments_have_advantages_of_their_own(loss: str, make_trainer: Make) ->
             np.testing.assert_allclose(values, expected, rtol=SAME, atol=SAME)
             place += 1
     assert seen == {True, False}
+    assert 0 < np.isnan(second).sum() < len(second)
 
 
 @needs_trl
@@ -516,8 +517,8 @@ def test_without_trl_the_file_can_be_imported_and_says_what_to_install() -> None
     ("advantage", "options", "said"),
     [
         ("rlo", {}, r"^advantage: expected one of .*, got 'rlo'; did you mean 'rloo'\?$"),
-        ("rloo", {"eps": 1}, r"^advantage_options: expected none, as rloo has none, got 'eps'$"),
-        ("grpo", {"epz": 1}, r"^advantage_options of grpo: .*, got 'epz'; did you mean 'eps'\?$"),
+        ("rloo", {"eps": 1}, r"^advantage_options: expected options of rloo \(none\), got eps$"),
+        ("grpo", {"epz": 1}, r"^advantage_options: .*, got epz; did you mean 'eps'\?$"),
         ("grpo", {"eps": -1.0}, r"^eps: expected a finite number >= 0, got -1\.0$"),
         ("ema_std", {"decay": 2}, r"^decay: expected a number in \[0, 1\), got 2$"),
         (3, {}, r"^advantage: expected a name or a function, got int$"),
@@ -545,6 +546,18 @@ def test_a_sum_leaves_out_what_has_no_reward() -> None:
     rewards = np.array([[1.0, 2.0], [NAN, 2.0], [NAN, NAN]])
     got = trl_trainer._summed(rewards, np.array([10.0, 0.5]))
     np.testing.assert_array_equal(got, [11.0, 1.0, NAN])
+
+
+def test_a_segment_is_scored_by_what_counts_for_it() -> None:
+    """One function abstains: the segment that it alone is judged by has no reward there."""
+    rewards = np.array([[1.0, NAN], [NAN, -0.25], [NAN, NAN], [0.5, -0.04]])
+    counted = trl_trainer._counted(rewards, np.array([0.0, 2.0]))
+    got = trl_trainer._summed(counted, np.array([0.0, 2.0]))
+    np.testing.assert_array_equal(got, [NAN, -0.5, NAN, -0.08])
+    got = trl_trainer._summed(trl_trainer._counted(rewards, np.ones(2)), np.ones(2))
+    np.testing.assert_array_equal(got, [1.0, -0.25, NAN, 0.46])
+    nothing = trl_trainer._counted(rewards, np.zeros(2))  # no reward is not an unknown one
+    np.testing.assert_array_equal(trl_trainer._summed(nothing, np.zeros(2)), [0.0, 0.0, NAN, 0.0])
 
 
 class Words:

@@ -5,6 +5,7 @@ The published launch settings are written here from the paper, not from what is 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib.util
 import json
@@ -16,9 +17,9 @@ from typing import Any
 import pytest
 
 from levelhead.adapters import verl_engine
-from levelhead.adapters._verl_overrides import Override, hydra_text
+from levelhead.adapters._verl_overrides import Override, hydra_text, is_key
 from levelhead.adapters.verl_data import VerlData
-from levelhead.adapters.verl_engine import Plan, compose, plan, validate
+from levelhead.adapters.verl_engine import Plan, compose, misspelled, plan, validate
 from levelhead.errors import ConfigError, MissingDependencyError
 from levelhead.train.config import load
 
@@ -267,6 +268,16 @@ def test_the_keys_that_need_company() -> None:
         (["checkpoint.every=0"], "trainer.save_freq", 180),
         (["steps=24"], "trainer.total_epochs", 3),  # 12 steps a pass: two are full, one may begin
         (["steps=23"], "trainer.total_epochs", 2),
+        # How many prompts verl drops is not known before: a pass has one step at least.
+        (["rollout.long_prompts=drop"], "trainer.total_epochs", 180),
+        (["rollout.long_prompts=drop"], "data.filter_overlong_prompts", True),
+        (["rollout.long_prompts=error"], "data.filter_overlong_prompts", False),
+        (
+            ["rollout.temperature=0.5", "evaluation.temperature=0.25"],
+            f"{ROLLOUT}.val_kwargs.temperature",
+            0.25,
+        ),
+        (["rollout.temperature=0.5", "evaluation.temperature=0.25"], f"{ROLLOUT}.temperature", 0.5),
         (["optimizer.warmup_steps=16"], f"{ACTOR}.optim.lr_warmup_steps", 2),  # 8 updates a step
         (["algorithm.kl.coef=0.0"], f"{ACTOR}.use_kl_loss", False),
         (["algorithm.kl.place=reward"], "algorithm.use_kl_in_reward", True),
@@ -287,6 +298,12 @@ def test_settings_by_hand(changes: list[str], key: str, wanted: Any) -> None:
     [
         ("model.path=embedded", "model.path: expected a folder or an id of the Hugging Face hub"),
         ("model.dtype=float32", "model.dtype: expected mixed or bfloat16, got float32"),
+        (
+            "model.template_options={tools: [{a b: 1}]}",
+            "model.template_options: expected names of letters, digits and underscores, got 'a b'",
+        ),
+        ("model.template_options={'null': 1}", "model.template_options: .*, got 'null'"),
+        ("model.template_options={a.b: 1}", "model.template_options: .*, got 'a.b'"),
         (
             "algorithm.estimator=rb_exact",
             "algorithm.estimator: expected an advantage estimator, got rb",
@@ -311,6 +328,12 @@ def test_every_problem_is_told_at_once() -> None:
         "model.device",
         "guard.action",
     ]
+    with pytest.raises(ConfigError) as raised:
+        rendered(
+            "crispr-qwen3-4b-rloo", "model.device=cpu", extra=["nodes", "trainer.nnodes=2", "=a"]
+        )
+    lines = str(raised.value).splitlines()
+    assert [line.rpartition("got ")[2] for line in lines[1:]] == ["'nodes'", "'=a'"]
 
 
 def test_what_verl_does_in_its_own_way_is_noted() -> None:
@@ -339,6 +362,38 @@ def test_a_setting_of_the_user_wins_and_is_noted() -> None:
         rendered("crispr-qwen3-4b-rloo", extra=["nodes"])
 
 
+@pytest.mark.parametrize(
+    ("extra", "passes"),
+    [
+        (["data.train_batch_size=1024"], 180),  # half as many steps a pass
+        (["data.train_max_samples=600"], 180),
+        (["data.filter_overlong_prompts=true"], 180),
+        (["trainer.total_training_steps=700"], 700),
+        (["+trainer.total_training_steps=700", "data.train_batch_size=64"], 700),
+        (["trainer.nnodes=2"], 16),
+        (["trainer.total_training_steps=null"], 16),
+        (["trainer.total_epochs=3", "data.train_batch_size=64"], None),
+    ],
+)
+def test_there_are_enough_passes(extra: list[str], passes: int | None) -> None:
+    """Where the user decides what a pass or a run is, verl must still reach the last step."""
+    assert value(rendered(extra=extra), "trainer.total_epochs") == passes
+
+
+KWARGS = "reward.custom_reward_function.reward_kwargs"
+
+
+@pytest.mark.parametrize("text", [f"{KWARGS}.eta=0.05", f"+{KWARGS}.eta=0.05"])
+def test_a_setting_below_one_of_ours_wins_as_well(text: str) -> None:
+    planned = rendered(extra=[text, "algorithm.gamma=0.9"])
+    keys = [one.key for one in planned.overrides]
+    assert KWARGS not in keys
+    assert f"{KWARGS}.eta" not in keys
+    assert f"+{KWARGS}.rule=log" in planned.arguments
+    assert planned.extra == (f"+{KWARGS}.eta=0.05", "algorithm.gamma=0.9")
+    assert f"--engine-set {KWARGS}.eta decides, not the recipe" in dict(planned.notes).values()
+
+
 def test_resuming_and_the_cluster() -> None:
     planned = rendered("crispr-qwen3-4b-rloo", resume=True, nodes=2, gpus=4)
     assert value(planned, "trainer.resume_mode") == "auto"
@@ -346,21 +401,56 @@ def test_resuming_and_the_cluster() -> None:
     assert value(rendered(), "trainer.resume_mode") == "disable"
 
 
-TEXTS = ["a/b.pq", "it's", "a,b", "{x}", "null", "1e-3", "", "a\\'b", "ends \\", "ü $HOME", "yes"]
+TEXTS = [
+    *(
+        "a/b.pq",
+        "it's",
+        "a,b",
+        "{x}",
+        "null",
+        "1e-3",
+        "",
+        "a\\'b",
+        "ends \\",
+        "ü $HOME",
+        "yes",
+        "~",
+        "~/a",
+    ),
+    *(".5", "./a", 'say "it\'s"', '"', "${x}", r"a\${x} \\${y} \z", "p://a.b", "1:30"),
+]
 
 
 def test_values_are_quoted_for_hydra_alone() -> None:
     assert hydra_text(True) == "true"
     assert hydra_text(None) == "null"
     assert hydra_text(["console", 1, 0.5]) == "[console,1,0.5]"
-    assert hydra_text("it's") == r"'it\'s'"
+    assert hydra_text("it's") == '"it\'s"'
+    assert hydra_text('a "b"') == "'a \"b\"'"
+    assert hydra_text("pkg://a.b_c") == "pkg://a.b_c"
+    assert hydra_text("~/models") == '"~/models"'
+    assert hydra_text(".5") == '".5"'
+    assert hydra_text("./a") == "./a"
+    assert hydra_text("${x}") == r'"\${x}"'
+    assert shlex.quote(f"a={hydra_text('b c')}") == """'a="b c"'"""
+    assert [is_key(key) for key in ("a_1", "on", "a b", "1a", "", "Null", "inf", "é", 3)] == [
+        *(True, True, *[False] * 7),
+    ]
     assert str(Override("a.b", {"c": 1}, new=True)) == "+a.b={c:1}"
+
+
+def test_a_model_below_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "models" / "a").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    planned = rendered("crispr-qwen3-4b-rloo", "model.path=~/models/a")
+    assert value(planned, "actor_rollout_ref.model.path") == str(tmp_path / "models" / "a")
 
 
 @pytest.mark.skipif(INSTALLED, reason="verl is installed here")
 def test_without_verl_composing_says_what_to_install() -> None:
     with pytest.raises(MissingDependencyError, match=r"pip install 'levelhead\[verl\]'"):
         compose(rendered())
+    assert misspelled(["trainer.nodes=2"]) == ()
 
 
 def test_the_process_is_run_and_its_status_returned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,6 +514,91 @@ def test_texts_survive_hydra() -> None:
 def test_a_wrong_setting_of_the_user_is_told(extra: str, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         compose(rendered(extra=[extra]))
+
+
+@needs_verl
+def test_every_misspelled_key_is_told() -> None:
+    extra = ["trainer.nodes=2", "trainer.nnodes=2", "+mine=1", "wrong", "data.sed=1"]
+    assert [line.partition(":")[0] for line in misspelled(extra)] == ["trainer.nodes", "data.sed"]
+    with pytest.raises(ConfigError) as raised:
+        compose(rendered(extra=["trainer.nodes=2", "data.sed=1"]))
+    assert str(raised.value).splitlines() == list(misspelled(extra))
+
+
+@needs_verl
+def test_a_setting_below_one_of_ours_is_composed() -> None:
+    omega = importlib.import_module("omegaconf").OmegaConf
+    composed = compose(rendered(extra=[f"{KWARGS}.eta=0.05", f"{KWARGS}.floor=-9"]))
+    wanted = {**PUBLISHED[KWARGS], "eta": 0.05, "floor": -9}
+    assert omega.to_container(omega.select(composed, KWARGS)) == wanted
+
+
+@pytest.fixture(scope="module")
+def verls() -> Any:
+    """The composed configuration of the RLOO run, for tests that change one key of a copy."""
+    return compose(rendered())
+
+
+@needs_verl
+@pytest.mark.parametrize(
+    ("estimator", "changes", "text"),
+    [
+        ("levelhead_grpo", {"eps": 1e-4}, ""),
+        ("levelhead_grpo", {"epz": 1}, "algorithm.levelhead: expected options of levelhead_grpo"),
+        ("levelhead_grpo", {"eps": -1}, "algorithm.levelhead: eps: expected"),
+        ("levelhead_batch_std", {"segments": "turn"}, "algorithm.levelhead.segments: expected"),
+        (
+            "rloo",
+            {"eps": 1},
+            "algorithm.levelhead: expected none with rloo, which does not read it",
+        ),
+        ("rloo", {"wieght": 1}, "reward_kwargs: reward_kwargs: expected one .* 'weight'"),
+        ("rloo", {"eta": 0.7}, r"reward_kwargs: eta: expected a number in \(0, 0.5\), got 0.7"),
+        ("rloo", {"rule": ["log"]}, r"reward_kwargs: rule: expected one of .*, got \['log'\]"),
+        ("rloo", {"verifier": "x"}, "reward_kwargs: verifier: expected one of .*, got 'x'"),
+        ("rloo", {"eta": 0.02}, ""),
+    ],
+)
+def test_what_our_own_functions_are_told_is_checked(
+    estimator: str,
+    changes: dict[str, Any],
+    text: str,
+    verls: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    omega = importlib.import_module("omegaconf").OmegaConf
+    core: Any = importlib.import_module("verl.trainer.ppo.core_algos")
+    monkeypatch.setattr(core, "ADV_ESTIMATOR_REGISTRY", dict(core.ADV_ESTIMATOR_REGISTRY))
+    importlib.import_module("levelhead.adapters.verl_estimators").register()
+    composed = copy.deepcopy(verls)
+    composed.algorithm.adv_estimator = estimator
+    ours = estimator != "rloo" or "levelhead" in text
+    for name, given in changes.items():
+        key = f"algorithm.levelhead.{name}" if ours else f"{KWARGS}.{name}"
+        omega.update(composed, key, given, force_add=True)
+    if not text:
+        assert estimator in validate(composed)
+        return
+    with pytest.raises(ConfigError, match=text):
+        validate(composed)
+
+
+@needs_verl
+def test_an_interpolation_that_leads_nowhere_is_no_traceback(verls: Any) -> None:
+    composed = copy.deepcopy(verls)
+    composed.trainer.experiment_name = "${x}"
+    with pytest.raises(ConfigError, match="verl refuses the configuration: Interpolation key 'x'"):
+        validate(composed)
+
+
+@needs_verl
+def test_a_text_that_verl_would_interpolate_is_refused() -> None:
+    """It resolves its configuration in place, after which an escaped text is an interpolation."""
+    composed = compose(rendered("crispr-qwen3-4b-rloo", "name='a ${x}'"))
+    assert composed.trainer.experiment_name == "a ${x}"
+    with pytest.raises(ConfigError, match="verl refuses the configuration: Interpolation key 'x'"):
+        validate(composed)
+    assert composed.trainer.experiment_name == "a ${x}"
 
 
 @needs_verl

@@ -77,6 +77,26 @@ def test_without_verl_looking_it_up_says_what_to_install() -> None:
         why_not_loaded()
 
 
+@pytest.mark.parametrize(
+    ("url", "editable", "said"),
+    [
+        ("file:///home/me/a%20b/levelhead", True, "--no-deps -e '/home/me/a b/levelhead'"),
+        ("file:///home/me/levelhead", False, "--force-reinstall --no-deps levelhead"),
+        ("https://host/levelhead.zip", False, "--force-reinstall --no-deps levelhead"),
+        (None, False, "--force-reinstall --no-deps levelhead"),
+    ],
+)
+def test_it_is_installed_again_as_it_is_installed(
+    url: str | None, editable: bool, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = metadata(tmp_path, ENTRY_POINT)
+    if url is not None:
+        content = json.dumps({"url": url, "dir_info": {"editable": editable}})
+        (folder / "levelhead-0.0.0.dist-info" / "direct_url.json").write_text(content)
+    monkeypatch.syspath_prepend(str(folder))
+    assert verl_plugin._again() == said
+
+
 @needs_verl
 def test_importing_verl_registers_our_estimators(tmp_path: Path) -> None:
     ours, reason = fresh(metadata(tmp_path, ENTRY_POINT))
@@ -100,7 +120,7 @@ def test_why_it_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     known()
     assert why_not_loaded().startswith(
-        "the installed levelhead has no entry point in the group verl.plugins; install it again"
+        "the installed levelhead has no entry point in the group verl.plugins; install it again: pip"
     )
     wrong = ENTRY_POINT.replace("registered", "gone")
     known(importlib.metadata.EntryPoint(NAME, wrong, GROUP))

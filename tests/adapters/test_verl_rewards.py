@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from levelhead.adapters.verl_rewards import compute_score
+from levelhead.adapters.verl_rewards import check_options, compute_score
 from levelhead.errors import InvalidInputError
 from levelhead.readers import ReadOptions, read
 
@@ -71,7 +71,7 @@ def test_what_an_audit_needs_is_there() -> None:
     assert [found[key] for key in KEYS[1:]] == [0.0, 0.9, 1.0, "ok", "Paris"]
     none = compute_score("source", "I do not know", 1.0)
     assert list(none) == KEYS  # verl takes the keys of the first response for all of them
-    assert math.isnan(none["confidence"])
+    assert none["confidence"] is None
     assert [none[key] for key in ("acc", "well_formed", "status", "answer")] == [
         1.0,
         0.0,
@@ -109,6 +109,14 @@ def test_honesty_pays_best() -> None:
         (0.4, {}, "source, row 7: ground_truth: expected an outcome of 0 or 1, got 0.4"),
         (None, {"rule": "rlcr"}, "source, row 7: ground_truth: expected at least one right answer"),
         ("x", {"rule": "rlcr", "verifier": "number"}, "row 7: ground_truth: .*'number' can read"),
+        (math.nan, {"rule": "rlcr"}, "source, row 7: ground_truth: expected at least one right answer"),
+        ([np.float32("nan"), None], {"rule": "rlcr"}, "ground_truth: expected at least one right"),
+        (1, {"rule": ["rlcr"]}, r"rule: expected one of .*, got \['rlcr'\]"),
+        (1, {"kind": ["event"]}, r"kind: expected one of .*, got \['event'\]"),
+        ("a", {"rule": "rlcr", "verifier": ["x"]}, r"verifier: expected one of .*, got \['x'\]"),
+        (1, {"elicitation": ["x"]}, r"elicitation: expected one of .*, got \['x'\]"),
+        (1, {"eta": "x"}, "eta: expected a number, got str 'x'"),
+        (1, {"floor": [1]}, "floor: expected a number, got list"),
     ],
 )  # fmt: skip
 def test_wrong_options_and_truths_are_refused(
@@ -116,6 +124,33 @@ def test_wrong_options_and_truths_are_refused(
 ) -> None:
     with pytest.raises(InvalidInputError, match=text):
         score("<answer>1</answer>", truth, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, ""),
+        ({"rule": "rlcr", "verifier": "math", "weight": 0.5, "floor": -3}, ""),
+        (
+            {"rule": "rlcr", "verifier": "maths"},
+            "verifier: expected one of .*; did you mean 'math'",
+        ),
+        ({"rule": "log", "eta": 0.5}, r"eta: expected a number in \(0, 0.5\)"),
+        ({"rule": "rlcr", "kind": "event"}, "rule: expected one that scores the probability"),
+        ({"floor": 0.0}, "floor: expected a finite number of at most -4.6"),
+        ({"elicitation": "tags"}, "elicitation: expected one of"),
+        ({"wieght": 0.5}, "reward_kwargs: expected one of .*; did you mean 'weight'"),
+        ({"reward_router_address": "host:1"}, ""),
+    ],
+)
+def test_options_can_be_checked_before_there_is_a_response(
+    options: dict[str, Any], text: str
+) -> None:
+    if not text:
+        check_options(options)
+        return
+    with pytest.raises(InvalidInputError, match=text):
+        check_options(options)
 
 
 def test_what_verl_adds_for_a_reward_model_is_no_mistake() -> None:
@@ -220,3 +255,9 @@ def test_verls_validation_metrics_take_what_it_returns() -> None:
     found = metrics.process_validation_metrics(["source"] * 3, ["u", "v", "w"], infos)
     assert found["source"]["acc"]["mean@1"] == pytest.approx(2 / 3)
     assert found["source"]["well_formed"]["mean@1"] == pytest.approx(2 / 3)
+    assert found["source"]["confidence"]["mean@1"] == pytest.approx(0.9)  # of those that state one
+    silent = [compute_score("source", "?", "paris", rule="rlcr") for _ in "abc"]
+    nothing = {key: [row[key] for row in silent] for key in KEYS}
+    found = metrics.process_validation_metrics(["source"] * 3, ["u", "v", "v"], nothing)
+    assert "confidence" not in found["source"]
+    assert found["source"]["acc"]["mean@1"] == 0.0

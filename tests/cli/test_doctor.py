@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from levelhead.cli import doctor as module
-from levelhead.cli.doctor import Check, doctor
+from levelhead.cli.doctor import Check, doctor, lacking
 
 VERSIONS = {"torch": "2.13.0", "trl": "1.16.0", "ray": "2.60.0", "verl": "0.9.1"}
 EVERYTHING = {**VERSIONS, "vllm": "0.24.0", "TransferQueue": "0.1.10"}
@@ -123,6 +125,69 @@ def test_without_a_gpu_it_says_what_that_means(monkeypatch: pytest.MonkeyPatch) 
     answers = {module.TORCH: {**FOUND[module.TORCH], "gpus": []}}
     code, checks, _ = diagnosed(monkeypatch, EVERYTHING, answers)
     assert (code, checks["GPU"].status) == (0, "missing")
+
+
+NAMES = {"ray.py": "Ray", "verl": "verl", "torch.py": "torch", "trl": "TRL"}
+
+
+@pytest.mark.parametrize(("place", "name"), NAMES.items())
+def test_a_file_with_the_name_of_a_package_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str, name: str
+) -> None:
+    package = place.removesuffix(".py")
+    for folder in (tmp_path / "here", tmp_path / "installed"):
+        folder.mkdir()
+        if place.endswith(".py"):
+            (folder / place).write_text("")
+        else:
+            (folder / place).mkdir()
+            (folder / place / "__init__.py").write_text("")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path / "installed")])
+    code, checks, _ = diagnosed(monkeypatch, EVERYTHING, {})
+    assert (checks[name].status, code) == ("broken", 1)
+    assert checks[name].advice == (
+        f"{tmp_path / 'here' / place} hides the installed {package}; rename it, or work in another "
+        "folder"
+    )
+
+
+def test_a_checkout_that_is_installed_as_it_stands_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "verl").mkdir()
+    (tmp_path / "verl" / "__init__.py").write_text("")
+    (tmp_path / "ray").mkdir()  # holds no code
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert diagnosed(monkeypatch, EVERYTHING, {})[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("versions", "gpus", "engine", "options", "names"),
+    [
+        (EVERYTHING, 8, "vllm", {"gpus": 8, "queue": True}, []),
+        (EVERYTHING, 4, "vllm", {"gpus": 8, "queue": True}, ["GPU: 4 x H200, not 8"]),
+        (EVERYTHING, 0, "vllm", {"gpus": 1, "queue": True}, ["GPU: torch sees none"]),
+        (EVERYTHING, 0, "vllm", {"gpus": 0, "queue": True}, []),
+        (EVERYTHING, 8, "sglang", {"gpus": 8, "queue": True}, ["verl rollouts: no sglang"]),
+        (EVERYTHING, 8, "hf", {"gpus": 8, "queue": True}, []),
+        (VERSIONS, 8, "hf", {"gpus": 8, "queue": True}, ["verl trainer: no TransferQueue"]),
+        (VERSIONS, 8, "hf", {"gpus": 8, "queue": False}, []),
+    ],
+)
+def test_what_a_machine_lacks_to_train_with_verl(
+    monkeypatch: pytest.MonkeyPatch,
+    versions: dict[str, str],
+    gpus: int,
+    engine: str,
+    options: dict[str, Any],
+    names: list[str],
+) -> None:
+    found = {**FOUND[module.TORCH], "gpus": ["H200"] * gpus}
+    monkeypatch.setattr(module, "_version", versions.get)
+    monkeypatch.setattr(module, "_fresh", lambda code: (found, ""))
+    assert [f"{one.name}: {one.found}" for one in lacking(engine, **options)] == names
 
 
 def test_the_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

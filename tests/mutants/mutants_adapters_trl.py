@@ -84,6 +84,20 @@ MUTANTS = [
     ),
     Mutant(
         target=TRAINER,
+        old="return np.where(weights != 0.0, rewards, np.nan) if weights.any() else rewards",
+        new="return rewards",
+        why="a function that does not count for a segment makes an unscorable reward there 0, the best",
+        tests=[f"{TRAINER_TESTS[0]}::test_a_segment_is_scored_by_what_counts_for_it"],
+    ),
+    Mutant(
+        target=COLUMNS,
+        old="return tuple(str(one) for one in values if not _is_nan(one))",
+        new="return tuple(str(one) for one in values)",
+        why="a missing right answer is the text nan, so that every answer is wrong",
+        tests=[f"{REWARD_TESTS[0]}::test_a_right_answer_that_is_nan_is_unknown"],
+    ),
+    Mutant(
+        target=TRAINER,
         old="start = text.rfind(opening)",
         new="start = text.find(opening)",
         why="takes the first pair of tags, which may be thought aloud",
@@ -95,12 +109,5 @@ MUTANTS = [
         new="int(end - len(one) >= start and end <= stop)",
         why="a token that holds the end of a tag and a word more is left out",
         tests=TRAINER_TESTS,
-    ),
-    Mutant(
-        target=TRAINER,
-        old="out = np.where(np.isnan(rewards), 0.0, out)",
-        new="out = np.nan_to_num(out)",
-        why="an estimator that gives NaN trains on zeros without a word",
-        tests=[f"{TRAINER_TESTS[0]}::test_an_unscorable_reward_has_the_advantage_0"],
     ),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mutant import Mutant
 
 ESTIMATORS, REWARDS = "levelhead.adapters.verl_estimators", "levelhead.adapters.verl_rewards"
-SETTINGS = "levelhead.adapters._verl_settings"
+SETTINGS, ENGINE = "levelhead.adapters._verl_settings", "levelhead.adapters.verl_engine"
 IN_VERLS_FORM = "tests/adapters/test_verl_estimators.py"
 SCORED = "tests/adapters/test_verl_rewards.py"
 RENDERED = "tests/adapters/test_verl_engine.py"
@@ -37,7 +37,7 @@ MUTANTS = [
     ),
     Mutant(
         target=REWARDS,
-        old='"confidence": math.nan if said.confidence is None else said.confidence,',
+        old='"confidence": said.confidence,',
         new='**({} if said.confidence is None else {"confidence": said.confidence}),',
         why="leaves out what is not there: verl takes the keys of the first response for all",
         tests=[f"{SCORED}::test_what_an_audit_needs_is_there"],
@@ -65,9 +65,51 @@ MUTANTS = [
     ),
     Mutant(
         target=SETTINGS,
-        old="epochs = steps // per_epoch + 1 if per_epoch else steps",
-        new="epochs = max(steps // per_epoch, 1) if per_epoch else steps",
+        old="epochs = steps // per_epoch + 1 if counted else steps",
+        new="epochs = max(steps // per_epoch, 1) if counted else steps",
         why="counts full passes only, so that verl stops before the last steps",
         tests=[f"{RENDERED}::test_settings_by_hand"],
+    ),
+    Mutant(
+        target=SETTINGS,
+        old='counted = per_epoch > 0 and recipe.rollout.long_prompts != "drop"',
+        new="counted = per_epoch > 0",
+        why="counts prompts that verl will drop, so that verl stops before the last steps",
+        tests=[f"{RENDERED}::test_settings_by_hand"],
+    ),
+    Mutant(
+        target=SETTINGS,
+        old='dropped = rollout.long_prompts == "drop"',
+        new='dropped = rollout.long_prompts != "drop"',
+        why="drops long prompts where they shall be an error, and the other way round",
+        tests=[f"{RENDERED}::test_settings_by_hand"],
+    ),
+    Mutant(
+        target=SETTINGS,
+        old='yield Override(f"{ROLLOUT}.val_kwargs.temperature", tests.temperature,',
+        new='yield Override(f"{ROLLOUT}.val_kwargs.temperature", rollout.temperature,',
+        why="evaluates at the temperature of the rollouts",
+        tests=[f"{RENDERED}::test_settings_by_hand"],
+    ),
+    Mutant(
+        target=ENGINE,
+        old="found = _enough_passes(recipe, found, replaced)",
+        new="found = list(found)",
+        why="counts passes of the recipe's data where the user has others",
+        tests=[f"{RENDERED}::test_there_are_enough_passes"],
+    ),
+    Mutant(
+        target=ENGINE,
+        old="found = [leaf for one in found for leaf in _opened(one, replaced)]",
+        new="found = list(found)",
+        why="sets the whole mapping and then one of its keys, which verl's Hydra refuses",
+        tests=[f"{RENDERED}::test_a_setting_below_one_of_ours_wins_as_well"],
+    ),
+    Mutant(
+        target=REWARDS,
+        old="return () if _is_nothing(ground_truth) else (str(ground_truth),)",
+        new="return () if ground_truth is None else (str(ground_truth),)",
+        why="a missing right answer is the text nan, so that every answer is wrong",
+        tests=[f"{SCORED}::test_wrong_options_and_truths_are_refused"],
     ),
 ]

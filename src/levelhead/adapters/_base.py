@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 import numpy as np
 
 from levelhead._arrays import ArrayLike, FloatArray, IntArray
 from levelhead.advantages import AdvantageFunction
-from levelhead.errors import InvalidInputError
+from levelhead.errors import InvalidInputError, unknown_name
 
 __all__ = [
     "INSTALLED",
@@ -19,6 +19,7 @@ __all__ = [
     "PeerAggregation",
     "PeerEstimator",
     "aggregation",
+    "known_name",
     "trial",
     "whole_lengths",
 ]
@@ -96,6 +97,16 @@ class Attempt:
         said = " ".join(str(error).split())[:200]
         self.reason = f"raises {type(error).__name__}{f': {said}' if said else ''}"
         return True
+
+
+def known_name(kind: str, name: object, choices: Iterable[str]) -> str:
+    """A name that is in a table; whatever else was given, a list for example, is an error in words."""
+    names = sorted(choices)
+    if not isinstance(name, str):
+        raise InvalidInputError(f"{kind}: expected one of {', '.join(names)}, got {name!r}")
+    if name not in names:
+        raise unknown_name(kind, name, names)
+    return name
 
 
 TRIAL_REWARDS = (1.0, 0.0, 0.25, 0.5, 0.75, 0.75)

@@ -11,9 +11,10 @@ import numpy as np
 
 from levelhead._arrays import BoolArray, FloatArray
 from levelhead._text import plural
+from levelhead.adapters._base import known_name
 from levelhead.elicitation import TABLE as FORMATS
 from levelhead.elicitation import Elicited
-from levelhead.errors import InvalidInputError, unknown_name
+from levelhead.errors import InvalidInputError
 from levelhead.tasks import Prompt
 from levelhead.tasks._verify import VERIFIERS
 
@@ -70,12 +71,9 @@ class Truth:
         """Every name checked."""
         default = "percent_tag" if answer is None else "answer_confidence_tags"
         form = default if elicitation is None else elicitation
-        if form not in FORMATS:
-            raise unknown_name(f"{who} elicitation", form, FORMATS)
-        if isinstance(verifier, str):
-            if verifier not in VERIFIERS:
-                raise unknown_name(f"{who} verifier", verifier, VERIFIERS)
-            verifier = VERIFIERS[verifier]
+        form = known_name(f"{who} elicitation", form, FORMATS)
+        if not callable(verifier):
+            verifier = VERIFIERS[known_name(f"{who} verifier", verifier, VERIFIERS)]
         return cls(who, outcome, answer, verifier, form)
 
     @property
@@ -129,7 +127,7 @@ class Truth:
                     f"{self.who}: expected right answers (texts or numbers, or a list of them) in "
                     f"the column {self.answer!r}, got {type(one).__name__} in row {row}"
                 )
-        return tuple(str(one) for one in values)
+        return tuple(str(one) for one in values if not _is_nan(one))
 
     def judged(self, answer: str | None, targets: Sequence[str]) -> float | None:
         """Whether an answer is right; no answer is wrong, and without a target nobody can say."""
@@ -182,6 +180,11 @@ def text_of(completion: object) -> str:
         return content
     parts: list[Any] = list(content) if isinstance(content, list | tuple) else []
     return "".join(str(part.get("text") or "") for part in parts if isinstance(part, Mapping))
+
+
+def _is_nan(value: object) -> bool:
+    """The NaN that a table has where a right answer is unknown."""
+    return isinstance(value, float | np.floating) and math.isnan(float(value))
 
 
 def _or_nan(value: float | None) -> float:

@@ -7,11 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-__all__ = ["Override", "hydra_text"]
+__all__ = ["Override", "hydra_text", "is_key"]
 
-_PLAIN = re.compile(r"[A-Za-z_/~.][\w/.@-]*")
+# A point that begins a number does not begin a text; Hydra reads letters of ASCII alone as they are.
+_PLAIN = re.compile(r"(?:[A-Za-z_/]|\.(?![0-9]))[\w/.@:-]*", re.ASCII)
+_KEY = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WORDS = frozenset({"null", "none", "true", "false", "yes", "no", "on", "off", "nan", "inf"})
 """Texts that YAML or Hydra would read as something else."""
+
+_NO_KEYS = frozenset({"null", "true", "false", "nan", "inf"})
+"""Words that Hydra reads as values even where a key stands."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +48,11 @@ def hydra_text(value: Any) -> str:
     Returns:
         The text that Hydra reads as this value.
 
+    Edge cases: Hydra has no way to write a key that is not a plain word (`is_key`).
+
     Example:
         >>> hydra_text({"rule": "log", "eta": 0.01, "names": ["a b", None]})
-        "{rule:log,eta:0.01,names:['a b',null]}"
+        '{rule:log,eta:0.01,names:["a b",null]}'
     """
     if value is None:
         return "null"
@@ -55,13 +62,28 @@ def hydra_text(value: Any) -> str:
         return repr(value)
     if isinstance(value, Mapping):
         items = cast(Mapping[Any, Any], value).items()
-        return "{" + ",".join(f"{hydra_text(str(k))}:{hydra_text(v)}" for k, v in items) + "}"
+        return "{" + ",".join(f"{k}:{hydra_text(v)}" for k, v in items) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(hydra_text(one) for one in cast(list[Any], value)) + "]"
     text = str(value)
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    # A backslash escapes a quotation mark, and itself only in front of one.
-    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", text)
+    # A shell's quotes are single ones, so these are double where they can be.
+    quote = "'" if '"' in text and "'" not in text else '"'
+    # A backslash escapes a quotation mark or an interpolation, and itself only in front of one.
+    escaped = re.sub(r"(\\*)(\$\{)", lambda found: found[1] * 2 + "\\" + found[2], text)
+    escaped = re.sub(rf"(\\*){quote}", lambda found: found[1] * 2 + "\\" + quote, escaped)
     trailing = len(escaped) - len(escaped.rstrip("\\"))
-    return "'" + escaped + "\\" * trailing + "'"
+    return quote + escaped + "\\" * trailing + quote
+
+
+def is_key(name: object) -> bool:
+    """Whether Hydra can be told a key of a mapping by this name.
+
+    Args:
+        name: the key.
+
+    Returns:
+        True for a word of letters, digits and underscores that is no value of Hydra's.
+    """
+    return isinstance(name, str) and bool(_KEY.fullmatch(name)) and name.lower() not in _NO_KEYS

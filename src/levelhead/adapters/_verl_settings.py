@@ -6,11 +6,12 @@ what to do; or it only says how levelhead's own engine would work, and a note sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from levelhead import advantages
-from levelhead.adapters._verl_overrides import Override
+from levelhead.adapters._verl_overrides import Override, is_key
 from levelhead.adapters.verl_data import VerlData
 from levelhead.train.config import Optimizer, Recipe
 
@@ -46,9 +47,11 @@ def _run(recipe: Recipe, data: VerlData, out: Path) -> Overrides:
     yield Override("trainer.project_name", "levelhead")
     yield Override("trainer.experiment_name", recipe.name, "name")
     yield Override("trainer.total_training_steps", steps, "steps")
-    # One more pass than are full: verl stops at whichever it reaches first.
+    # One more pass than are full: verl stops at whichever it reaches first. How many prompts it drops
+    # is not known here, and a pass always has a step.
     per_epoch = (data.rows or 0) // recipe.rollout.prompts
-    epochs = steps // per_epoch + 1 if per_epoch else steps
+    counted = per_epoch > 0 and recipe.rollout.long_prompts != "drop"
+    epochs = steps // per_epoch + 1 if counted else steps
     yield Override("trainer.total_epochs", epochs, "steps")
     yield Override("trainer.logger", ["console", *recipe.trackers], "trackers")
     yield Override("trainer.default_local_dir", str(out / "checkpoints"))
@@ -86,7 +89,8 @@ def _data(recipe: Recipe, data: VerlData, out: Path) -> Overrides:
 
 def _model(recipe: Recipe, data: VerlData, out: Path) -> Overrides:
     model, lora = recipe.model, recipe.model.lora
-    path = str(Path(model.path).absolute()) if Path(model.path).exists() else model.path
+    there = Path(model.path).expanduser()
+    path = str(there.absolute()) if there.exists() else model.path
     weights, arithmetic = DTYPES[model.dtype]
     critics = ("critic",) if recipe.algorithm.critic is not None else ()
     for part in ("actor_rollout_ref", *critics):
@@ -252,6 +256,13 @@ def _unusable_model(recipe: Recipe) -> Iterator[Note]:
             f"expected null, got {model.chat_template!r}: verl takes the template of the tokenizer; "
             "save it there (tokenizer.chat_template = ...; tokenizer.save_pretrained)",
         )
+    unwritable = next(_unwritable(model.template_options), None)
+    if unwritable is not None:
+        yield (
+            "model.template_options",
+            f"expected names of letters, digits and underscores, got {unwritable!r}, which cannot be "
+            "a key of verl's settings",
+        )
     if model.lora is not None and model.lora.dropout:
         yield (
             "model.lora.dropout",
@@ -262,6 +273,18 @@ def _unusable_model(recipe: Recipe) -> Iterator[Note]:
             "model.lora.alpha",
             f"expected a whole number, as verl's lora_alpha is, got {model.lora.alpha}",
         )
+
+
+def _unwritable(options: Any) -> Iterator[Any]:
+    """Keys at any depth that Hydra cannot be told."""
+    if isinstance(options, Mapping):
+        for key, value in cast(Mapping[Any, Any], options).items():
+            if not is_key(key):
+                yield key
+            yield from _unwritable(value)
+    elif isinstance(options, list | tuple):
+        for value in cast(list[Any], options):
+            yield from _unwritable(value)
 
 
 def _unusable_algorithm(recipe: Recipe) -> Iterator[Note]:

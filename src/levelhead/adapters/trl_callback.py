@@ -15,18 +15,20 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from levelhead._optional import optional_import
+from levelhead._text import plural
 from levelhead._write import plain, write_text
 from levelhead.adapters._late_base import on_top_of
 from levelhead.adapters._trl_columns import Truth, Verify
-from levelhead.errors import InvalidInputError, RecordError
+from levelhead.errors import DataWarning, InvalidInputError, RecordError
 from levelhead.records import Predictions
 from levelhead.tasks import Prompt, Task
-from levelhead.train.calibration_guard import Alarm, CalibrationGuard
+from levelhead.train.calibration_guard import LEAST_ITEMS, Alarm, CalibrationGuard
 from levelhead.train.evaluation import evaluate, write
 
 __all__ = ["CalibrationCallback"]
@@ -43,8 +45,8 @@ class CalibrationCallback:
     """A `transformers.TrainerCallback` that evaluates calibration on held-out prompts.
 
     It generates with the trainer's model, in evaluation mode and with random numbers of its own, so that
-    a run is the same with it and without. Before the first step, after every `every` steps and at the
-    end, it logs the numbers of `levelhead.train.evaluation.METRICS` as `eval_calibration/ece` and so on,
+    a run is the same with it and without. Before the first step, after every `every` steps and after the
+    last, it logs the numbers of `levelhead.train.evaluation.METRICS` as `eval_calibration/ece` and so on,
     and writes predictions that `levelhead audit` reads: `step-00000050.parquet` of each evaluation and
     `predictions.parquet` of the last.
 
@@ -78,12 +80,15 @@ class CalibrationCallback:
 
     Raises:
         MissingDependencyError: TRL is not installed.
-        InvalidInputError: no prompts, a number out of its range, or a name or column that is not there.
+        InvalidInputError: no prompts, a number out of its range, a name or column that is not there, or
+            a row that nothing said could be judged by: without an outcome of 0 or 1, or a right answer.
         RecordError: a file cannot be written.
 
     Edge cases: with vLLM the trainer's model generates by transformers, not by vLLM. A resumed run goes
-        on with its guard from `guard.json`. Undefined numbers are not logged. FSDP1, images and tools
-        are not supported.
+        on with its guard from `guard.json`. Undefined numbers are not logged. With
+        `load_best_model_at_end` the last evaluation is of the last step, and where something else ended
+        the run it is of the best checkpoint, under that step's name. FSDP1, images and tools are not
+        supported. A guard of fewer than 30 prompts is warned about.
     Reference: `levelhead.train.evaluation`, `levelhead.train.calibration_guard`.
     """
 
@@ -121,6 +126,7 @@ class CalibrationCallback:
             self._asked, self._task = _task(truth, list(prompts), prompt_id)
         if not self._asked:
             raise InvalidInputError("prompts: expected at least one held-out prompt, got none")
+        _check_judged(self._task)
         args = trainer.args
         self._max_new_tokens = (
             args.max_completion_length if max_new_tokens is None else max_new_tokens
@@ -139,6 +145,7 @@ class CalibrationCallback:
         if not 0.0 <= self._temperature < math.inf:
             raise InvalidInputError(f"temperature: expected a number >= 0, got {temperature}")
         self._guard = CalibrationGuard(guard) if isinstance(guard, str) else guard
+        _check_enough(self._guard, self._task)
         self._folder = Path(args.output_dir) / "calibration" if folder is None else Path(folder)
         self._last = -1
         self.history: list[tuple[int, dict[str, float]]] = []
@@ -153,17 +160,20 @@ class CalibrationCallback:
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """An evaluation, where it is time."""
-        if state.global_step % self._every == 0:
+        # Once training has ended the model may be that of another checkpoint.
+        if state.global_step % self._every == 0 or state.global_step >= state.max_steps:
             self._look(state, control)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The last evaluation, unless the last step had one."""
-        if state.global_step != self._last:
-            self._look(state, control)
+        """The last evaluation, where a run ended before its last step."""
+        if state.global_step == self._last:
+            return
+        loaded = args.load_best_model_at_end and state.best_model_checkpoint is not None
+        self._look(state, control, state.best_global_step if loaded else None)
 
-    def _look(self, state: Any, control: Any) -> None:
-        """One evaluation: sample, judge, log, write, warn."""
-        self._last = state.global_step
+    def _look(self, state: Any, control: Any, step: int | None = None) -> None:
+        """One evaluation of the model of a step: sample, judge, log, write, warn."""
+        self._last = state.global_step if step is None else step
         log_too = control.should_log  # logging unsets it, and the step's own log is still to come
         texts = self._collected(self._last)
         stop = self._judge(self._last, texts) if texts is not None else False
@@ -342,6 +352,30 @@ def _task(
         verify=None if truth.answer is None else truth.verify_prompt,
     )
     return asked, task
+
+
+def _check_judged(task: Task) -> None:
+    """Whether every right answer can be judged by: a whole evaluation would be sampled before."""
+    for prompt in task.evaluation if task.verify is not None else ():
+        found = cast(Any, task.verify)(prompt.targets[0], prompt)
+        if found not in (0.0, 1.0):
+            raise InvalidInputError(
+                f"prompts: expected a right answer that the verifier can judge by, 1.0 or 0.0, got "
+                f"{found} for {prompt.targets[0][:60]!r} of prompt {prompt.prompt_id!r}; remove it, or "
+                "choose another verifier"
+            )
+
+
+def _check_enough(guard: CalibrationGuard | None, task: Task) -> None:
+    """A guard that can never alarm is told about now, not after the run."""
+    count = len({prompt.prompt_id for prompt in task.evaluation})
+    if guard is not None and guard.action != "off" and count < LEAST_ITEMS:
+        warnings.warn(
+            f"the calibration guard has {plural(count, 'prompt')} and needs {LEAST_ITEMS}; it will not "
+            "alarm, so give the callback more prompts",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _is_message(value: object) -> bool:

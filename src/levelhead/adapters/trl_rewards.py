@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from levelhead import rewards as rules
-from levelhead._arrays import FloatArray
+from levelhead._arrays import FloatArray, real
+from levelhead.adapters._base import known_name
 from levelhead.adapters._trl_columns import Said, Truth, Verify, text_of
 from levelhead.elicitation import TABLE as FORMATS
-from levelhead.errors import InvalidInputError, unknown_name
+from levelhead.errors import InvalidInputError
 
 __all__ = ["RLCR_TAGS", "TRLReward", "brier_reward", "format_reward", "log_reward", "rlcr_reward"]
 
@@ -119,6 +120,10 @@ def rlcr_reward(
         [0.99, -0.81, -1.0]
     """
     truth = Truth.of("rlcr_reward", "", answer, verifier, elicitation)
+    if not isinstance(cast(object, rule), str):
+        raise InvalidInputError(
+            f"rlcr_reward rule: expected the name of a proper rule, such as brier, got {rule!r}"
+        )
 
     def reward(confidence: FloatArray, correct: FloatArray) -> FloatArray:
         return rules.rlcr_reward(confidence, correct, rule=rule, weight=weight)
@@ -199,6 +204,7 @@ def log_reward(
         >>> log_reward()(completions=["<answer>50</answer>"], outcome=[1])
         [-0.6931471805599453]
     """
+    eta = real("log_reward eta", eta)
     if not 0.0 < eta < 0.5:
         raise InvalidInputError(
             f"log_reward eta: expected a number in (0, 0.5), got {eta}; without a clip a single certain "
@@ -243,8 +249,7 @@ def format_reward(
         >>> format_reward()(completions=[text, "4"]), format_reward(tags=RLCR_TAGS)(completions=[text])
         ([1.0, 0.0], [0.0])
     """
-    if elicitation not in FORMATS:
-        raise unknown_name("format_reward elicitation", elicitation, FORMATS)
+    known_name("format_reward elicitation", elicitation, FORMATS)
     if not (math.isfinite(good) and math.isfinite(bad) and bad <= good):
         raise InvalidInputError(
             f"format_reward bad: expected a finite number of at most good={good}, got {bad}"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -31,6 +30,7 @@ from levelhead.adapters._trl_contract import check_methods, check_numbers, moved
 from levelhead.advantages import AdvantageFunction
 from levelhead.errors import ConfigError, InvalidInputError, unknown_name
 from levelhead.train._blame import Blamed
+from levelhead.train._estimator_checks import check_options, checked_advantages
 
 __all__ = ["CalibratedGRPOTrainer", "Segments", "tag_segments"]
 
@@ -52,7 +52,8 @@ class CalibratedGRPOTrainer:
 
     With `segments`, tokens of one completion may have different advantages: those of segment s get
     estimator(r^s, groups) with r^s_i = sum_f W_sf r_if, such as a confidence that is not blamed for a
-    wrong answer. The loss then gets advantages (B, T).
+    wrong answer. The loss then gets advantages (B, T). Functions with W_sf = 0 have no say in whether
+    a sample is scored in segment s.
 
     Args:
         args: as of `trl.GRPOTrainer`.
@@ -136,8 +137,11 @@ class CalibratedGRPOTrainer:
         check_numbers(_summed(every, weights), groups, theirs.cpu().double().numpy(), first)
         if self._estimate.by_prompt:
             groups = self._prompt_ids(seen.prompts)
-        table = weights[None] if self._weights is None else self._weights
-        ours = np.stack([self._estimate(_summed(every, row), groups) for row in table])  # (S, N)
+        if self._weights is None:
+            sums = [_summed(every, weights)]
+        else:
+            sums = [_summed(_counted(every, row), row) for row in self._weights]
+        ours = np.stack([self._estimate(one, groups) for one in sums])  # (S, N)
         torch = optional_import("torch", FEATURE, "trl")
         mine = torch.as_tensor(ours[:, first : first + len(theirs)])
         if self._segments is None:
@@ -240,8 +244,8 @@ class _Estimate:
             self._own, self.name = False, advantage
             row = estimators.TABLE[advantage]
             self.by_prompt = row.scope == "history"
+            check_options("advantage_options", advantage, options)
             function = estimators.EmaStd if self.by_prompt else row.function
-            _check_options(advantage, function, options)
             made = function(**options) if self.by_prompt else functools.partial(function, **options)
             self._function = cast(AdvantageFunction, made)
             if not self.by_prompt:
@@ -259,42 +263,9 @@ class _Estimate:
         """(N,) finite advantages, 0 where the reward is NaN."""
         if not self._own:
             return self._function(rewards, groups)
-        given = plural(rewards.size, "reward")
-        with Blamed(f"advantage {self.name}", given=given, advice=self._advice):
-            returned = self._function(rewards, groups)
-        what = "the function returned no array of numbers, which raised"
-        with Blamed(f"advantage {self.name}", given=given, advice=self._advice, what=what):
-            out = np.asarray(returned, dtype=np.float64)
-        if out.shape != rewards.shape:
-            raise ConfigError(
-                f"advantage {self.name}: expected one advantage for each of {given}, shape "
-                f"{rewards.shape}, got shape {out.shape}; {self._advice}"
-            )
-        out = np.where(np.isnan(rewards), 0.0, out)
-        wrong = np.flatnonzero(~np.isfinite(out))
-        if wrong.size:
-            raise ConfigError(
-                f"advantage {self.name}: expected finite advantages, got {out[wrong[0]]} at index "
-                f"{wrong[0]}, where the reward is {rewards[wrong[0]]:g}; leave rewards that are "
-                f"NaN out of every mean, and {self._advice}"
-            )
-        return out
-
-    @property
-    def _advice(self) -> str:
-        return "try it alone with `levelhead probe`"
-
-
-def _check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    kinds = inspect.signature(function).parameters
-    known = [key for key, one in kinds.items() if one.kind is one.KEYWORD_ONLY and key != "valid"]
-    for option in options:
-        if option not in known:
-            if not known:
-                raise InvalidInputError(
-                    f"advantage_options: expected none, as {name} has none, got {option!r}"
-                )
-            raise unknown_name(f"advantage_options of {name}", option, known)
+        return checked_advantages(
+            self._function, rewards, groups, argument="advantage", name=self.name
+        )
 
 
 def _summed(rewards: FloatArray, weights: FloatArray) -> FloatArray:
@@ -302,6 +273,14 @@ def _summed(rewards: FloatArray, weights: FloatArray) -> FloatArray:
     known = ~np.isnan(rewards)
     sums = np.where(known, rewards, 0.0) @ weights
     return np.where(known.any(axis=1), sums, np.nan)
+
+
+def _counted(rewards: FloatArray, weights: FloatArray) -> FloatArray:
+    """(N, F) without the reward functions that have no weight; all of them where none has any.
+
+    A function that does not count for a segment cannot say that a sample is scored there.
+    """
+    return np.where(weights != 0.0, rewards, np.nan) if weights.any() else rewards
 
 
 def _segment_weights(

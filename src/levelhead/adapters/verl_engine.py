@@ -25,15 +25,18 @@ from levelhead._optional import optional_import
 from levelhead.adapters._verl_overrides import Override
 from levelhead.adapters._verl_settings import PARTS, REFUSALS, Note, notes
 from levelhead.adapters.verl_data import VerlData
-from levelhead.errors import ConfigError, MissingDependencyError
+from levelhead.adapters.verl_estimators import SECTION, VerlEstimator
+from levelhead.adapters.verl_rewards import check_options, compute_score
+from levelhead.errors import ConfigError, InvalidInputError, MissingDependencyError
 from levelhead.train.config import Recipe
 
-__all__ = ["FEATURE", "MODULE", "Plan", "compose", "launch", "plan", "validate"]
+__all__ = ["FEATURE", "MODULE", "Plan", "compose", "launch", "misspelled", "plan", "validate"]
 
 MODULE = "verl.trainer.main_ppo"
 """What is run."""
 
 FEATURE = "--engine verl"
+_STEPS, _EPOCHS = "trainer.total_training_steps", "trainer.total_epochs"
 _CONFIG = "ppo_trainer"
 _NEAREST = 1
 
@@ -84,7 +87,8 @@ def plan(
         recipe: what is wanted.
         data: what verl reads of its task.
         out: the folder of the run; every node must see it.
-        extra: Hydra overrides of the user (`KEY=VALUE`, `+KEY=VALUE`), which replace ours.
+        extra: Hydra overrides of the user (`KEY=VALUE`, `+KEY=VALUE`), which replace ours, also below
+            a mapping such as `reward.custom_reward_function.reward_kwargs`.
         resume: go on from the newest checkpoint in `out`.
         nodes: of the Ray cluster.
         gpus: of each node.
@@ -93,25 +97,29 @@ def plan(
         A `Plan`; nothing has been asked of verl yet.
 
     Raises:
-        ConfigError: what the recipe says and verl cannot do, every key at once.
+        ConfigError: what the recipe says and verl cannot do, every key at once, and settings that are
+            none.
 
     Edge cases: settings that only say how levelhead's own engine works are notes, not errors.
     """
     refused = [f"{key}: {text}" for part in REFUSALS for key, text in part(recipe)]
+    refused += [
+        f"--engine-set: expected KEY=VALUE, such as trainer.nnodes=2, got {text!r}"
+        for text in extra
+        if not _is_setting(text)
+    ]
     if refused:
         raise ConfigError("\n".join(refused))
-    for text in extra:
-        if "=" not in text.lstrip("+~") or text.startswith(("=", "-")):
-            raise ConfigError(
-                f"--engine-set: expected KEY=VALUE, such as trainer.nnodes=2, got {text!r}"
-            )
     found = [one for part in PARTS for one in part(recipe, data, out.absolute())]
     found += [
         Override("trainer.nnodes", nodes),
         Override("trainer.n_gpus_per_node", gpus),
         Override("trainer.resume_mode", "auto" if resume else "disable"),
     ]
-    replaced = {text.lstrip("+~").partition("=")[0] for text in extra}
+    replaced = {_key_of(text): text.partition("=")[2] for text in extra}
+    found = _enough_passes(recipe, found, replaced)
+    opened = {one.key for one in found if isinstance(one.value, Mapping) and _below(one, replaced)}
+    found = [leaf for one in found for leaf in _opened(one, replaced)]
     told = list(notes(recipe, data))
     told += [
         (one.recipe_key, f"--engine-set {one.key} decides, not the recipe")
@@ -119,7 +127,77 @@ def plan(
         if one.key in replaced and one.recipe_key
     ]
     kept = tuple(one for one in found if one.key not in replaced)
-    return Plan(kept, tuple(extra), tuple(told))
+    ours = {one.key for one in found if one.new}
+    return Plan(kept, tuple(_added(text, ours, opened) for text in extra), tuple(told))
+
+
+def _is_setting(text: str) -> bool:
+    return "=" in text.lstrip("+~") and not text.startswith(("=", "-"))
+
+
+def _key_of(text: str) -> str:
+    """The key of an override as it is written."""
+    return text.lstrip("+~").partition("=")[0]
+
+
+def _enough_passes(
+    recipe: Recipe, found: Sequence[Override], replaced: Mapping[str, str]
+) -> list[Override]:
+    """Passes counted anew where the user decides how many prompts, or how many steps, there are.
+
+    verl stops at the last step, so that too many passes change nothing; too few end a run without its
+    last validation and checkpoint.
+    """
+    steps = replaced.get(_STEPS, str(recipe.steps))
+    sizes = any(key.startswith("data.") for key in replaced)
+    if not steps.isdecimal() or not (sizes or _STEPS in replaced):
+        return list(found)
+    return [
+        dataclasses.replace(one, value=int(steps)) if one.key == _EPOCHS else one for one in found
+    ]
+
+
+def _opened(one: Override, replaced: Mapping[str, str]) -> Iterator[Override]:
+    """A mapping as one setting for each key, where the user sets something below it."""
+    if not isinstance(one.value, Mapping) or not _below(one, replaced):
+        yield one
+        return
+    for name, value in cast(Mapping[str, Any], one.value).items():
+        leaf = dataclasses.replace(one, key=f"{one.key}.{name}", value=value, new=True)
+        yield from _opened(leaf, replaced)
+
+
+def _below(one: Override, replaced: Mapping[str, str]) -> bool:
+    return any(key.startswith(f"{one.key}.") for key in replaced)
+
+
+def _added(text: str, ours: set[str], opened: set[str]) -> str:
+    """A setting of the user's in place of one, or in a mapping, that verl's own files do not have."""
+    key = _key_of(text)
+    is_new = key in ours or any(key.startswith(f"{one}.") for one in opened)
+    return f"+{text}" if is_new and not text.startswith(("+", "~")) else text
+
+
+def misspelled(extra: Sequence[str]) -> tuple[str, ...]:
+    """What is wrong with the keys of the user's settings, before anything else is asked of verl.
+
+    Args:
+        extra: Hydra overrides of the user.
+
+    Returns:
+        A sentence for each key that the installed verl does not have; () where verl or Hydra is not
+        installed.
+
+    Edge cases: what is no setting at all is `plan`'s to tell.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("verl", "hydra", "omegaconf")):
+        return ()
+    hydra = optional_import("hydra", FEATURE, "verl")
+    omega = optional_import("omegaconf", FEATURE, "verl")
+    folder = _folder() / "trainer" / "config"
+    with hydra.initialize_config_dir(config_dir=str(folder), version_base=None):
+        base = hydra.compose(config_name=_CONFIG)
+    return tuple(_unknown([text for text in extra if _is_setting(text)], base, omega))
 
 
 def compose(planned: Plan) -> Any:
@@ -145,7 +223,9 @@ def compose(planned: Plan) -> Any:
     failures = (hydra_errors.HydraException, omega.errors.OmegaConfBaseException)
     with hydra.initialize_config_dir(config_dir=str(folder), version_base=None):
         base = hydra.compose(config_name=_CONFIG)
-        _check_known(planned.arguments, base, omega)
+        unknown = "\n".join(_unknown(planned.arguments, base, omega))
+        if unknown:
+            raise ConfigError(unknown)
         try:
             composed = hydra.compose(config_name=_CONFIG, overrides=list(planned.arguments))
         except failures as error:
@@ -153,11 +233,10 @@ def compose(planned: Plan) -> Any:
             raise ConfigError(
                 f"{wrong}: expected a setting that verl's configuration takes: {_first_line(error)}"
             ) from error
-    for key in (text.lstrip("+~").partition("=")[0] for text in planned.arguments):
+    for key in map(_key_of, planned.arguments):
         _same_kind(key, base, composed, omega)
     for one in planned.overrides:
-        value = omega.OmegaConf.select(composed, one.key)
-        value = omega.OmegaConf.to_container(value) if omega.OmegaConf.is_config(value) else value
+        value = _selected(composed, one.key, omega, failures)
         if value != _plain(one.value):
             raise ConfigError(
                 f"{one.key}: expected {_plain(one.value)!r} in verl's configuration, got {value!r}; "
@@ -166,11 +245,24 @@ def compose(planned: Plan) -> Any:
     return composed
 
 
+def _selected(composed: Any, key: str, omega: Any, failures: tuple[Any, ...]) -> Any:
+    try:
+        value = omega.OmegaConf.select(composed, key)
+        if omega.OmegaConf.is_config(value):
+            return omega.OmegaConf.to_container(value, resolve=True)
+    except failures as error:
+        raise ConfigError(
+            f"{key}: expected a value that can be read: {_first_line(error)}"
+        ) from error
+    return value
+
+
 def validate(composed: Any) -> str:
     """Ask the installed verl whether it would start with a configuration.
 
     The checks are those of its own command, before it starts Ray: batch sizes and GPUs, the actor's
-    settings, the advantage estimator by its name in verl's registry, and the reward function.
+    settings, the advantage estimator by its name in verl's registry, and the reward function. One of
+    our estimators is tried with its options, and those of our reward function are checked.
 
     Args:
         composed: from `compose`.
@@ -209,11 +301,37 @@ def validate(composed: Any) -> str:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             config.validate_config(checked, needs.need_reference_policy(checked), False)
-            reward.get_custom_reward_fn(checked)
+            rewarded = reward.get_custom_reward_fn(checked)
+            # As verl's task runner does: in place, so that a text is read as an interpolation again.
+            omega.OmegaConf.resolve(checked)
+            omega.OmegaConf.to_container(checked, resolve=True)
     except failures as error:
         raise ConfigError(f"verl refuses the configuration: {_first_line(error)}") from error
     function = core.get_adv_estimator_fn(name)
+    _check_options(function, rewarded, checked)
     return f"{function.__module__}:{getattr(function, '__name__', function)}"
+
+
+def _check_options(function: Any, rewarded: Any, checked: Any) -> None:
+    """What our own functions are told: verl itself would find it after the first rollout."""
+    if isinstance(function, VerlEstimator):
+        torch = optional_import("torch", FEATURE, "verl")
+        two = torch.tensor([[1.0], [0.0]])
+        try:
+            function(two, torch.ones(2, 1), ["a", "a"], checked.algorithm)
+        except InvalidInputError as error:
+            raise ConfigError(f"algorithm.{SECTION}: {error}") from error
+    elif checked.algorithm.get(SECTION) is not None:
+        raise ConfigError(
+            f"algorithm.{SECTION}: expected none with {checked.algorithm.adv_estimator}, which does not "
+            "read it; leave it out, or name an estimator of levelhead's"
+        )
+    if compute_score in getattr(rewarded, "args", ()):
+        given = checked.reward.custom_reward_function.get("reward_kwargs")
+        try:
+            check_options({} if given is None else dict(given))
+        except InvalidInputError as error:
+            raise ConfigError(f"reward.custom_reward_function.reward_kwargs: {error}") from error
 
 
 def launch(planned: Plan, *, environment: Mapping[str, str] | None = None) -> int:
@@ -238,8 +356,8 @@ def _folder() -> Path:
     return Path(next(iter(found.submodule_search_locations)))
 
 
-def _check_known(arguments: Sequence[str], base: Any, omega: Any) -> None:
-    """Every key is verl's, or is added on purpose."""
+def _unknown(arguments: Sequence[str], base: Any, omega: Any) -> Iterator[str]:
+    """What to say of every key that is neither verl's nor added on purpose."""
     known = set(_keys(omega.OmegaConf.to_container(base, resolve=False)))
     for text in arguments:
         key = text.partition("=")[0].lstrip("~")
@@ -247,9 +365,7 @@ def _check_known(arguments: Sequence[str], base: Any, omega: Any) -> None:
             continue
         near = difflib.get_close_matches(key, known, n=_NEAREST)
         hint = f"; did you mean {near[0]}" if near else f"; +{key}=... adds it"
-        raise ConfigError(
-            f"{key}: expected a key of verl's configuration, there is none of this name{hint}"
-        )
+        yield f"{key}: expected a key of verl's configuration, there is none of this name{hint}"
 
 
 def _keys(value: Any, prefix: str = "") -> Iterator[str]:

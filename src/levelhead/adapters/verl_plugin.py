@@ -13,7 +13,12 @@ without it; `levelhead doctor` tells.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
+import shlex
+import urllib.parse
+import urllib.request
+from typing import Any, cast
 
 from levelhead._optional import optional_import
 from levelhead.adapters._base import Attempt
@@ -68,10 +73,24 @@ def why_not_loaded() -> str:
     if not points:
         return (
             f"the installed levelhead has no entry point in the group {GROUP}; install it again: "
-            "pip install --force-reinstall --no-deps levelhead"
+            f"pip install {_again()}"
         )
     with Attempt() as attempt:
         points[0].load()
     if attempt.reason:
         return f"loading {points[0].value} {attempt.reason}"
     return f"verl has not loaded {points[0].value}, although it can be; use verl 0.9 or newer"
+
+
+def _again() -> str:
+    """What pip is told to install levelhead as it is installed; from a checkout, that checkout."""
+    try:
+        text = importlib.metadata.distribution(NAME).read_text("direct_url.json")
+        found: Any = json.loads(text or "{}")
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        found = {}
+    source = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    url = urllib.parse.urlsplit(str(source.get("url", "")))
+    if url.scheme == "file" and source.get("dir_info", {}).get("editable"):
+        return f"--no-deps -e {shlex.quote(urllib.request.url2pathname(url.path))}"
+    return f"--force-reinstall --no-deps {NAME}"

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import numpy as np
 
 from levelhead import rewards
 from levelhead._arrays import FloatArray, real
+from levelhead.adapters._base import known_name
 from levelhead.elicitation import TABLE as ELICITATIONS
+from levelhead.elicitation import Format
 from levelhead.errors import InvalidInputError, unknown_name
 from levelhead.tasks._verify import VERIFIERS
 
-__all__ = ["FORMS", "KINDS", "RULES", "compute_score"]
+__all__ = ["FORMS", "KINDS", "RULES", "check_options", "compute_score"]
 
 RULES = (*rewards.TABLE, "correctness", "format")
 """What `rule` may be: a reward of `levelhead.rewards`, correctness alone, or well-formedness alone."""
@@ -35,6 +37,10 @@ FORMS = {"event": "percent_tag", "answer": "answer_confidence_tags"}
 """The format that a kind of prompt asks for unless `elicitation` names another."""
 
 OF_ANSWERS = ("rlcr", "correctness")
+
+OPTIONS = ("rule", "kind", "elicitation", "verifier", "weight", "eta", "floor")
+"""What may be in `reward_kwargs`."""
+
 OF_VERL = frozenset({"reward_router_address", "reward_model_tokenizer"})
 """What verl's reward managers add where a reward model runs; it is no concern of ours."""
 
@@ -79,15 +85,16 @@ def compute_score(
 
     Returns:
         `score`; `acc`, whether the answer was right, or whether the event happened; `confidence` in
-        [0, 1], NaN where there is none; `status`, why; `well_formed`, 1.0 or 0.0; and `answer`, ""
-        where there is none. Always the same keys, which verl takes from the first of a batch.
+        [0, 1], None where there is none, which verl leaves out of its means; `status`, why;
+        `well_formed`, 1.0 or 0.0; and `answer`, "" where there is none. Always the same keys, which
+        verl takes from the first of a batch.
 
     Raises:
         InvalidInputError: an unknown rule, kind, format, verifier or option, one that does not suit
             the others, or a truth that cannot be judged by.
 
     Edge cases: without an answer an answer is wrong, whatever its confidence, and malformed.
-        `correctness` needs no confidence.
+        `correctness` needs no confidence. A right answer that is NaN is none.
     Reference: arXiv:2508.11800 (log); arXiv:2507.16806 (rlcr).
 
     Example:
@@ -96,17 +103,10 @@ def compute_score(
         >>> round(found["score"], 4), found["acc"], found["confidence"], found["status"]
         (-0.04, 1.0, 0.8, 'ok')
     """
-    unknown = sorted(set(from_verl) - OF_VERL)
-    if unknown:
-        known = ("rule", "kind", "elicitation", "verifier", "weight", "eta", "floor")
-        raise unknown_name("reward_kwargs", unknown[0], known)
-    if kind is None:
-        kind = "answer" if rule in OF_ANSWERS else "event"
-    score, low = _scorer(rule, kind, real("weight", weight), real("eta", eta), floor)
-    form = FORMS[kind] if elicitation is None else elicitation
-    if form not in ELICITATIONS:
-        raise unknown_name("elicitation", form, ELICITATIONS)
-    said = ELICITATIONS[form].parse(solution_str)
+    _refuse_unknown(from_verl)
+    kind = _kind(rule, kind)
+    score, low = _score_of(rule, kind, weight, eta, floor)
+    said = _form(kind, elicitation).parse(solution_str)
     try:
         truth = _truth(said.answer, ground_truth, kind, verifier)
     except InvalidInputError as error:
@@ -118,11 +118,58 @@ def compute_score(
     return {
         "score": score(stated, truth) if readable else low,
         "acc": truth,
-        "confidence": math.nan if said.confidence is None else said.confidence,
+        "confidence": said.confidence,
         "well_formed": float(formed),
         "status": said.status,
         "answer": said.answer or "",
     }
+
+
+def _refuse_unknown(from_verl: Iterable[str]) -> None:
+    """Raise for a name that neither verl nor a user of `compute_score` can mean."""
+    unknown = sorted(set(from_verl) - OF_VERL)
+    if unknown:
+        raise unknown_name("reward_kwargs", unknown[0], OPTIONS)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise where `compute_score` would refuse these `reward_kwargs`, whatever it is to score.
+
+    Args:
+        options: by name.
+
+    Raises:
+        InvalidInputError: as of `compute_score`.
+
+    Example:
+        >>> check_options({"rule": "log", "eta": 0.01})
+    """
+    _refuse_unknown(set(options) - set(OPTIONS))
+    rule, kind = options.get("rule", "log"), options.get("kind")
+    kind = _kind(rule, kind)
+    _score_of(
+        rule, kind, options.get("weight", 1.0), options.get("eta", 0.01), options.get("floor")
+    )
+    _form(kind, options.get("elicitation"))
+    known_name("verifier", options.get("verifier", "exact"), VERIFIERS)
+
+
+def _kind(rule: str, kind: str | None) -> str:
+    known_name("rule", rule, RULES)
+    if kind is None:
+        return "answer" if rule in OF_ANSWERS else "event"
+    return known_name("kind", kind, KINDS)
+
+
+def _form(kind: str, elicitation: str | None) -> Format:
+    """The format in which a response of this kind was asked for."""
+    name = FORMS[kind] if elicitation is None else elicitation
+    return ELICITATIONS[known_name("elicitation", name, ELICITATIONS)]
+
+
+def _score_of(rule: str, kind: str, weight: Any, eta: Any, floor: Any) -> tuple[Scorer, float]:
+    bottom = None if floor is None else real("floor", floor)
+    return _scorer(rule, kind, real("weight", weight), real("eta", eta), bottom)
 
 
 @functools.lru_cache(maxsize=64)
@@ -130,10 +177,6 @@ def _scorer(
     rule: str, kind: str, weight: float, eta: float, floor: float | None
 ) -> tuple[Scorer, float]:
     """(confidence, truth) -> reward, and what a malformed response earns, every option checked."""
-    if kind not in KINDS:
-        raise unknown_name("kind", kind, KINDS)
-    if rule not in RULES:
-        raise unknown_name("rule", rule, RULES)
     if rule in OF_ANSWERS and kind == "event":
         raise InvalidInputError(
             f"rule: expected one that scores the probability of an event, got {rule!r}, which scores "
@@ -180,8 +223,7 @@ def _truth(answer: str | None, ground_truth: Any, kind: str, verifier: str) -> f
                 "with a right answer use kind=answer"
             )
         return outcome
-    if verifier not in VERIFIERS:
-        raise unknown_name("verifier", verifier, VERIFIERS)
+    known_name("verifier", verifier, VERIFIERS)
     targets = _targets(ground_truth)
     if not targets:
         raise InvalidInputError(
@@ -207,8 +249,13 @@ def _number(value: Any) -> float:
 def _targets(ground_truth: Any) -> tuple[str, ...]:
     if isinstance(ground_truth, list | tuple | np.ndarray):
         several = cast(Iterable[Any], ground_truth)
-        return tuple(str(one) for one in several if one is not None)
-    return () if ground_truth is None else (str(ground_truth),)
+        return tuple(str(one) for one in several if not _is_nothing(one))
+    return () if _is_nothing(ground_truth) else (str(ground_truth),)
+
+
+def _is_nothing(value: Any) -> bool:
+    """None, or the NaN that a table has in place of it."""
+    return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
 
 
 def _row(data_source: str, extra_info: Any) -> str:

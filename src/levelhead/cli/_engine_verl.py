@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from levelhead.adapters.verl_data import VerlData
     from levelhead.adapters.verl_engine import Plan
     from levelhead.train.config import Recipe
 
 __all__ = ["train_with_verl"]
+
+FREE = ("name", "steps", "evaluation", "checkpoint", "guard", "compute", "trackers")
+"""Parts of a recipe that may change where a run is resumed."""
 
 
 def train_with_verl(
@@ -38,39 +45,122 @@ def train_with_verl(
         0; verl's own exit status; or 2 where verl cannot do what the recipe says.
 
     Raises:
-        LevelheadError: what is wrong with the recipe, its data, or verl's configuration.
+        LevelheadError: what is wrong with the recipe, its data, the folder, or this machine.
+
+    Edge cases: a run that fails before its first validation or checkpoint leaves nothing in the way of
+        another one. With RAY_ADDRESS what this machine lacks is a note.
     """
     from levelhead.adapters.verl_data import data_for
-    from levelhead.adapters.verl_engine import FEATURE, launch, plan
-    from levelhead.cli._output import clean
+    from levelhead.adapters.verl_engine import FEATURE, launch, misspelled, plan
     from levelhead.errors import ConfigError, MissingDependencyError
 
     if as_json and not dry_run:
         raise click.UsageError("--json: verl prints its own lines; use it with --dry-run")
+    if not dry_run:
+        _check_folder(recipe, out, resume)
     data = data_for(recipe, out)
     if data.rows is None and not dry_run:
         raise ConfigError(
-            f"task.path: expected files on this machine, there is no {data.train}; use --dry-run for "
-            "the command alone"
+            f"task.path: expected files on this machine, there is no {data.train}: put the files that "
+            "were published with arXiv:2508.11800 there, or files of your own in verl's format "
+            "(--set task.path=FOLDER); --dry-run shows the command without them"
         )
+    checked = _installed()
     try:
         planned = plan(recipe, data, out, extra=extra, resume=resume)
     except ConfigError as error:
-        # One problem a line, where the general handler has one for all.
-        for line in str(error).splitlines():
-            click.echo(f"levelhead: {clean(line)}", err=True)
-        return 2
-    checked = _installed()
+        return _told([*str(error).splitlines(), *misspelled(extra)])
     if not checked and not dry_run:
         raise MissingDependencyError(FEATURE, "verl")
-    resolved = _checked(planned) if checked else ""
+    resolved, notes = "", ()
+    if checked:
+        try:
+            composed, resolved = _checked(planned)
+        except ConfigError as error:
+            return _told(str(error).splitlines())
+        notes = () if dry_run else _machine(composed)
     _show(planned, resolved, checked, as_json)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     if dry_run:
         return 0
+    return _run(recipe, data, planned, out, launch)
+
+
+def _told(problems: list[str]) -> int:
+    """One problem a line, where the general handler has one for all."""
+    from levelhead.cli._output import clean
+
+    for line in problems:
+        click.echo(f"levelhead: {clean(line)}", err=True)
+    return 2
+
+
+def _check_folder(recipe: Recipe, out: Path, resume: bool) -> None:
+    """Refuse to mix two runs."""
+    from levelhead.errors import ConfigError, RecordError
+    from levelhead.train.config import load
+
+    kept = out / "recipe.yaml"
+    begun = kept.exists() or (out / "run.json").exists()
+    if out.exists() and not out.is_dir():
+        raise RecordError("expected a folder for the run, got a file", str(out))
+    if not resume and begun:
+        raise ConfigError(
+            f"{out}: there is a run already; go on with it (--resume), or choose another --out"
+        )
+    if not resume:
+        return
+    if not kept.exists() or not (out / "verl.sh").exists():
+        raise ConfigError(f"{out}: there is no run of verl's to resume; leave out --resume")
+    theirs, ours = (one.model_dump(mode="json") for one in (load(kept), recipe))
+    changed = [key for key in ours if key not in FREE and ours[key] != theirs.get(key)]
+    if changed:
+        raise ConfigError(
+            f"{kept}: the run was begun with another {', '.join(changed)}; resume it with that recipe, "
+            "or begin another run with --out"
+        )
+
+
+def _machine(composed: Any) -> tuple[str, ...]:
+    """Refuse what cannot train here, before Ray is started; a cluster's nodes may have what it takes."""
+    from levelhead.cli._progress import Bar
+    from levelhead.cli.doctor import lacking
+    from levelhead.errors import ConfigError
+
+    trainer = composed.trainer
+    wanted = trainer.nnodes * trainer.n_gpus_per_node if trainer.device == "cuda" else 0
+    with Bar("looking at this machine"):
+        found = lacking(
+            composed.actor_rollout_ref.rollout.name, gpus=wanted, queue=bool(trainer.use_v1)
+        )
+    said = "; ".join(f"{one.name}: {one.found} ({one.advice})" for one in found)
+    if not found:
+        return ()
+    address = os.environ.get("RAY_ADDRESS") or composed.ray_kwargs.ray_init.get("address")
+    if address and address != "local":
+        return (f"the nodes of {address} need what this machine lacks: {said}",)
+    raise ConfigError(
+        f"--engine verl: expected what verl trains with on this machine, got {said}; set RAY_ADDRESS to "
+        "a cluster that has it, or look at the command with --dry-run"
+    )
+
+
+def _run(
+    recipe: Recipe, data: VerlData, planned: Plan, out: Path, launch: Callable[[Plan], int]
+) -> int:
+    """verl's exit status; what a failed beginning leaves is taken away again."""
+    there = {path for path in out.rglob("*") if path.is_file()}
     out.mkdir(parents=True, exist_ok=True)
     data.write(recipe.model.system)
     _keep(recipe, planned, out)
-    return launch(planned)
+    code = launch(planned)
+    results = ("checkpoints", "validation")
+    if code and not any(path.is_file() for name in results for path in (out / name).rglob("*")):
+        names = ("recipe.yaml", "verl.sh", data.train.name, data.evaluation.name)
+        for path in {out / name for name in names} - there:
+            path.unlink(missing_ok=True)
+    return code
 
 
 def _installed() -> bool:
@@ -79,14 +169,15 @@ def _installed() -> bool:
     return importlib.util.find_spec("verl") is not None
 
 
-def _checked(planned: Plan) -> str:
+def _checked(planned: Plan) -> tuple[Any, str]:
+    """verl's configuration, and the name of its estimator."""
     from levelhead.adapters.verl_engine import compose, validate
     from levelhead.cli._progress import Bar
 
     with Bar("composing verl's configuration") as bar:
         composed = compose(planned)
         bar.set(0.3)
-        return validate(composed)
+        return composed, validate(composed)
 
 
 def _keep(recipe: Recipe, planned: Plan, out: Path) -> None:

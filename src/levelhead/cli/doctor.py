@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-__all__ = ["Check", "doctor"]
+__all__ = ["Check", "doctor", "lacking"]
 
 OK, MISSING, BROKEN = "ok", "missing", "broken"
 COLORS = {OK: "green", MISSING: "dim", BROKEN: "bold red"}
@@ -129,7 +129,8 @@ def _levelhead() -> list[Check]:
 def _torch() -> list[Check]:
     if _version("torch") is None:
         return [_missing("torch", "train", "training")]
-    found, problem = _fresh(TORCH)
+    hidden = _hidden("torch", "transformers")
+    found, problem = ({}, hidden) if hidden else _fresh(TORCH)
     if problem:
         return [Check("torch", BROKEN, f"{_version('torch')}", problem)]
     versions = f"{found['torch']}, transformers {found['transformers']}"
@@ -151,6 +152,9 @@ def _verl() -> list[Check]:
     checked = _imported("verl", "verl", "", "verl", "our rewards and estimators in verl")
     if checked.status == MISSING:
         return [checked]
+    hidden = _hidden("verl", "ray")
+    if hidden:
+        return [Check("verl", BROKEN, checked.found, hidden)]
     found, problem = _fresh(VERL)
     if problem:
         return [Check("verl", BROKEN, checked.found, problem)]
@@ -162,10 +166,40 @@ def _verl() -> list[Check]:
     return [checked, plugin, _rollouts(), _trainer()]
 
 
-def _rollouts() -> Check:
-    there = [f"{name} {_version(name)}" for name in ENGINES if _version(name) is not None]
+def lacking(engine: str, *, gpus: int, queue: bool) -> list[Check]:
+    """What verl needs to train on this machine alone and does not find.
+
+    Args:
+        engine: of rollouts, `vllm` or `sglang`; another is not looked for.
+        gpus: how many verl asks for; 0 where it trains on something else.
+        queue: whether its trainer is the one that needs TransferQueue.
+
+    Returns:
+        The checks that are not ok; [] where nothing is lacking.
+    """
+    found: list[Check] = []
+    hidden = _hidden("verl", "ray", "torch", "transformers")
+    if hidden:
+        found.append(Check("folder", BROKEN, "a file has the name of a package", hidden))
+    for one in _torch() if gpus else ():
+        if one.name != "GPU" or one.status != OK:
+            found.append(one)
+        elif int(one.found.partition(" ")[0]) < gpus:
+            advice = "say how many: --engine-set trainer.n_gpus_per_node=N"
+            found.append(Check("GPU", MISSING, f"{one.found}, not {gpus}", advice))
+    found += [_rollouts((engine,))] if engine in ENGINES else []
+    found += [_trainer()] if queue else []
+    return [one for one in found if one.status != OK]
+
+
+def _rollouts(engines: tuple[str, ...] = ENGINES) -> Check:
+    there = [f"{name} {_version(name)}" for name in engines if _version(name) is not None]
     if there:
         return Check("verl rollouts", OK, ", ".join(there))
+    if len(engines) == 1:
+        return Check(
+            "verl rollouts", MISSING, f"no {engines[0]}", f"pip install 'verl[{engines[0]}]'"
+        )
     advice = "verl generates with one of them: pip install 'verl[vllm]'"
     return Check("verl rollouts", MISSING, "neither vllm nor sglang", advice)
 
@@ -175,7 +209,10 @@ def _trainer() -> Check:
     version = _version("TransferQueue")
     if version is not None:
         return Check("verl trainer", OK, f"TransferQueue {version}")
-    advice = "verl's trainer needs it: pip install 'verl[verl-core]'"
+    advice = (
+        "verl's trainer needs it: pip install 'verl[verl-core]', or take the older one with "
+        "trainer.use_v1=false"
+    )
     return Check("verl trainer", MISSING, "no TransferQueue", advice)
 
 
@@ -189,8 +226,26 @@ def _imported(package: str, name: str, code: str, extra: str, purpose: str) -> C
         low, high = (".".join(map(str, one)) for one in (lowest, beyond))
         advice = f"tested from {low} up to {high}: pip install '{package}>={low},<{high}'"
         return Check(name, BROKEN, version, advice)
-    problem = _fresh(code)[1] if code else ""
+    problem = _hidden(package)
+    problem = _fresh(code)[1] if code and not problem else problem
     return Check(name, BROKEN if problem else OK, version, problem)
+
+
+def _hidden(*packages: str) -> str:
+    """Which file of this folder Python imports in place of an installed package; "" where none."""
+    import importlib.machinery
+    from pathlib import Path
+
+    here = Path.cwd()
+    elsewhere = [one for one in sys.path if Path(one or here).resolve() != here.resolve()]
+    for name in packages:
+        files = (here / name / "__init__.py", here / f"{name}.py")
+        ours = next((file for file in files if file.is_file()), None)
+        # A checkout that is worked in, and installed as it stands, hides nothing.
+        if ours is not None and importlib.machinery.PathFinder.find_spec(name, elsewhere):
+            place = ours.parent if ours.name == "__init__.py" else ours
+            return f"{place} hides the installed {name}; rename it, or work in another folder"
+    return ""
 
 
 def _missing(name: str, extra: str, purpose: str) -> Check:
