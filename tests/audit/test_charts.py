@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from levelhead._drawing import compact
 from levelhead.audit import charts
-from levelhead.audit._drawing import compact
 from levelhead.audit.result import Histogram, Reliability, RiskCoverage, TrustCurve
 
 NAN = float("nan")

@@ -78,6 +78,15 @@ def test_equally_confident_errors_keep_their_order() -> None:
     assert [e.prompt_id for e in model.confident_errors] == [f"q{i}" for i in range(MAX_ERRORS)]
 
 
+def test_records_that_count_as_claims_have_a_label_and_no_confidence() -> None:
+    status = [0, 1, 1, STATUSES.index("refusal"), 2]
+    model = ModelRecords("m", "assert", ())
+    given = block("answer", [0.9, None, None, None, None], [1, 0, None, 0, 1], status=status)
+    for _ in range(2):
+        model.add(given, "f", 10)
+    assert (model.n_asserted, model.n_unlabelled, model.n_refusals) == (4, 2, 2)
+
+
 def test_clusters_survive_a_dropped_row() -> None:
     given = block("answer", [0.5, None, 0.6, 0.7], [1, 1, 0, 1], prompt_id=["p", "p", "p", "q"])
     rows, _ = native_rows(given, "drop")

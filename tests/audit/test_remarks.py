@@ -46,6 +46,12 @@ def test_only_what_has_a_label_counts_as_a_claim() -> None:
     ) in found
     found = warnings(confidence=[0.5] * 64 + [None] * 36, label=[None] * 10 + [1, 0] * 45)
     assert any("(36.0%): each counts as a claim of certainty" in w for w in found)
+    rules = convention("levelhead")
+    streamed = ModelRecords("m", rules.missing, ())
+    block = Predictions.from_arrays("answer", [0.5] * 64 + [None] * 36, labels + [None] * 36)
+    streamed.add(block, "f", 10)
+    found = summarize(streamed, rules, n_boot=100).warnings
+    assert any("each that has a label counts as a claim of certainty" in w for w in found)
 
 
 def test_one_class_unlabelled_thin_and_few() -> None:

@@ -158,6 +158,8 @@ class ModelRecords:
         self.files: list[str] = []
         self.kind: Literal["answer", "event"] = "answer"
         self.n_records = self.n_unlabelled = self.n_refusals = 0
+        self.n_asserted = 0
+        """Labelled records without a usable confidence; refusals claim nothing and are not among them."""
         self.refused_weight = 0.0
         self.status_counts: dict[str, int] = {}
         self.provenance_counts: dict[str, int] = {}
@@ -185,11 +187,6 @@ class ModelRecords:
         return self._rows_unnamed if self._rows_unnamed < self.n_records else 0
 
     @property
-    def n_asserted(self) -> int:
-        """Records without a usable confidence; refusals claim nothing and are not among them."""
-        return self.n_records - self.status_counts.get("ok", 0) - self.n_refusals
-
-    @property
     def predictions(self) -> Predictions:
         """All rows; only where they were kept."""
         if self._merged is None:
@@ -204,11 +201,13 @@ class ModelRecords:
             self._seen_in_file = 0
         self.n_records += len(block)
         self._rows_unnamed += len(block) if block.prompt_id is None else 0
-        self.n_unlabelled += int(np.isnan(block.label).sum())
+        unlabelled = np.isnan(block.label)
+        self.n_unlabelled += int(unlabelled.sum())
         _add_counts(self.status_counts, block.status_counts())
         _add_counts(self.provenance_counts, block.provenance_counts())
         self.n_refusals = self.status_counts.get("refusal", 0)
         refused = block.status == _REFUSAL
+        self.n_asserted += int(((block.status != 0) & ~refused & ~unlabelled).sum())
         self.refused_weight += float(
             refused.sum() if block.weight is None else block.weight[refused].sum()
         )
@@ -239,6 +238,7 @@ class ModelRecords:
         self._rows_unnamed += other._rows_unnamed
         self.n_unlabelled += other.n_unlabelled
         self.n_refusals += other.n_refusals
+        self.n_asserted += other.n_asserted
         self.refused_weight += other.refused_weight
         later = [(claim, order - self._seen, error) for claim, order, error in other._errors]
         self._errors = heapq.nlargest(MAX_ERRORS, [*self._errors, *later], key=lambda e: e[:2])
