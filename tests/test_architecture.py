@@ -24,7 +24,7 @@ ROWS: dict[str, float] = {
     **dict.fromkeys(
         ("errors", "_arrays", "_optional", "_pages", "_palette", "_processes", "_registry"), 0
     ),
-    **dict.fromkeys(("_sealed", "_sketch", "_text", "_write"), 0),
+    **dict.fromkeys(("_drawing", "_sealed", "_sketch", "_text", "_write"), 0),
     **dict.fromkeys(("elicitation", "records", "readers"), 0),
     **dict.fromkeys(("scoring", "rewards", "advantages", "ranking", "metrics", "calibrators"), 1),
     "losses": 1.5,
@@ -44,22 +44,22 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     ),
     "zstandard": ("readers",),
     "scipy": ("calibrators", "ranking", "lab", "audit", "diagnose", "guard"),
-    "matplotlib": ("lab", "train", "audit", "diagnose", "guard", "probe"),
+    "matplotlib": ("_drawing", "lab", "train", "audit", "diagnose", "guard", "probe"),
     "jinja2": ("_pages", "train.model"),  # chat templates are written in it
-    "markupsafe": ("_pages", "audit", "guard"),  # comes with jinja2
+    "markupsafe": ("_pages", "audit", "guard", "diagnose"),  # comes with jinja2
     "click": ("cli",),
     "rich": ("cli",),
     "torch": ("losses", "train", "adapters", "diagnose.updates"),
     "transformers": ("train",),
     "tokenizers": ("train",),  # comes with transformers
-    "safetensors": ("train",),  # likewise
+    "safetensors": ("train", "diagnose.updates", "diagnose._tensors"),  # likewise
     "pydantic": ("tasks", "train", "cli"),
     "yaml": ("train", "lint", "cli"),
 }
 """Who may import what; row 1 has numpy and nothing else, so that a metric costs no other import."""
 
 OPTIONAL: dict[str, tuple[str, ...]] = {
-    "torch": ("readers.lm_polygraph", "predict.local"),
+    "torch": ("readers.lm_polygraph", "predict.local", "diagnose"),
     "verl": (
         "adapters.verl",
         "adapters.verl_engine",

@@ -17,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from levelhead._drawing import compact
 from levelhead.audit import charts
 from levelhead.audit.result import Histogram, Reliability, RiskCoverage, TrustCurve
 
@@ -114,17 +113,6 @@ def test_bin_sizes_are_written_where_there_is_room() -> None:
     assert {"40", "10", "2k"} <= set(texts(charts.reliability_diagram(BINS)))
     narrow = Reliability([0.9, 0.91], [0.91, 0.92], [7.0, 8.0], [0.905, 0.915], *[[0.5, 0.5]] * 3)
     assert not {"7", "8"} & set(texts(charts.reliability_diagram(narrow)))
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0"), (999, "999"), (1000, "1k"), (1234, "1.2k"), (9_960, "10k"), (56_789, "57k"),
-        (999_900, "1M"), (12_345_678, "12M"), (3e9, "3G"), (7.25, "7.25"),
-    ],
-)  # fmt: skip
-def test_compact_counts(count: float, text: str) -> None:
-    assert compact(count) == text
 
 
 def test_the_diagonal_is_named_away_from_the_bins() -> None:

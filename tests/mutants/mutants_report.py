@@ -58,9 +58,9 @@ MUTANTS = [
         tests=CHARTS,
     ),
     Mutant(
-        target="levelhead.audit._drawing",
-        old='aria-label="{escape(label)}"',
-        new='aria-label="{label}"',
+        target="levelhead._drawing",
+        old='aria-label="{escape(blanked(label))}"',
+        new='aria-label="{blanked(label)}"',
         why="a model's name breaks out of the attribute",
         tests=CHARTS,
     ),

@@ -16,8 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from levelhead._arrays import FloatArray
-from levelhead._text import percent
-from levelhead.audit._drawing import (
+from levelhead._drawing import (
     FLAT,
     LOW,
     MAX_NAME,
@@ -38,6 +37,7 @@ from levelhead.audit._drawing import (
     size_in_points,
     to_svg,
 )
+from levelhead._text import percent
 from levelhead.audit.result import (
     Comparison,
     Histogram,

@@ -101,7 +101,7 @@ def to_svg(fig: Figure, *, prefix: str = "chart", label: str = "") -> str:
     svg = re.sub(r'style="[^"]*"', lambda match: _restyle(match.group()), svg)
     box = re.search(r'viewBox="([^"]*)"', svg)
     root = f'<svg class="chart" viewBox="{box.group(1) if box else ""}" role="img" '
-    root += f'aria-label="{escape(label)}" xmlns="http://www.w3.org/2000/svg" '
+    root += f'aria-label="{escape(blanked(label))}" xmlns="http://www.w3.org/2000/svg" '
     root += 'stroke-linejoin="round" font-family="system-ui, sans-serif">'
     return root + re.sub(r"\s*\n\s*", "\n", svg[svg.index(">") + 1 :])
 
