@@ -19,6 +19,7 @@ PAGE = 3
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # head and body in one packet: the client would wait between them
     root = Path()
 
     def log_message(self, format: str, *args: object) -> None:

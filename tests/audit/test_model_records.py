@@ -278,11 +278,21 @@ def test_kinds_are_not_merged() -> None:
         one.merge(other, 10)
 
 
-def test_a_part_with_too_many_slices_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_with_too_many_slices_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_records, "MAX_PART_SLICES", 3)
-    part = ModelRecords("m", "assert", ("id",), part=True)
-    given = block("answer", [0.5] * 4, [1] * 4, columns=pa.table({"id": list("abcd")}))
-    with pytest.raises(
-        RecordError, match="f: --by id: expected at most 3 distinct values in a file"
-    ):
-        part.add(given, "f", 0)
+    whole, given = ModelRecords("m", "assert", ("id",)), list("abcd")
+    for file, some in (("e", given[:3]), ("f", given), ("g", given)):
+        part = ModelRecords("m", "assert", ("id",), part=True)
+        columns = pa.table({"id": some})
+        part.add(block("answer", [0.5] * len(some), [1] * len(some), columns=columns), file, 0)
+        whole.merge(part, 0)
+    assert whole.too_many_slices == {"id": "f"}
+
+
+def test_files_without_prompts_beside_files_with_them() -> None:
+    whole = ModelRecords("m", "assert", ())
+    for file, ids in (("a", None), ("b", ["p", "q"])):
+        part = ModelRecords("m", "assert", (), part=True)
+        part.add(block("answer", [0.5] * 2, [1, 0], prompt_id=ids), file, 10)
+        whole.merge(part, 10)
+    assert whole.n_without_prompt == 2

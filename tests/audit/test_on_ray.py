@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 from levelhead.audit import collect as local
 from levelhead.audit import on_ray
+from levelhead.audit.model_records import MAX_PART_SLICES
 from levelhead.audit.on_ray import collect_on_ray
 from levelhead.cli import cli, main
 from levelhead.errors import MissingDependencyError, RecordError
@@ -191,6 +192,63 @@ def test_a_bad_file_is_one_sentence(cluster: Any, tmp_path: Path) -> None:
     there = told("--engine", "ray", str(tmp_path))
     assert there == told(str(tmp_path))
     assert "part-2-2.jsonl:1: " in there
+
+
+@needs_ray
+def test_what_a_worker_raises_is_one_sentence(
+    cluster: Any, shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_row(row: Any) -> dict[str, Any]:
+        raise AttributeError("no such thing here")
+
+    monkeypatch.setattr(on_ray, "_read_row", read_row)
+    said = told(str(shards / "base"), "--engine", "ray")
+    assert said.startswith(
+        "levelhead: Ray gave up on a file: AttributeError: no such thing here; see"
+    )
+    assert said.count("\n") == 1
+
+
+@needs_ray
+def test_a_second_pass_reads_some_of_several_models(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One source of two models, one of which is small; a row that names no prompt warns."""
+    (tmp_path / "run").mkdir()
+    for i, n in enumerate((900, 30)):
+        rows = {
+            "confidence": [0.5] * n,
+            "correct": [j % 2 for j in range(n)],
+            "model": ["large" if j % 9 else "small" for j in range(n)],
+            "prompt_id": [None if j == 0 else str(j) for j in range(n)],
+        }
+        pq.write_table(pa.table(rows), tmp_path / "run" / f"part-{i}.parquet")
+    pq.write_table(pa.table({"confidence": [0.5], "correct": [1]}), tmp_path / "other.parquet")
+    files = [str(tmp_path / "run"), str(tmp_path / "other.parquet")]
+    for module in ("collect", "on_ray"):
+        monkeypatch.setattr(f"levelhead.audit.{module}.MAX_ROWS", 150)
+    there, here = audited(*files, "--engine", "ray"), audited(*files)
+    alike(there, here)
+    assert [model["name"] for model in there["models"]] == ["run/small", "run/large", "other"]
+    assert any("1 of 900 rows have no prompt id" in text for text in there["warnings"])
+
+
+@needs_ray
+def test_many_slices_are_refused_only_where_the_rows_do_not_fit(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = MAX_PART_SLICES + 100
+    for i, rows in enumerate((n, 1)):
+        ids = [str(j) for j in range(rows)]
+        table = {"confidence": [0.5] * rows, "correct": [1] * rows, "id": ids}
+        pq.write_table(pa.table(table), tmp_path / f"part-{i}.parquet")
+    for module in ("collect", "on_ray"):
+        monkeypatch.setattr(f"levelhead.audit.{module}.MAX_ROWS", n + 1)
+    arguments = [str(tmp_path), "--by", "id"]
+    alike(audited(*arguments, "--engine", "ray"), audited(*arguments))
+    monkeypatch.setattr("levelhead.audit.on_ray.MAX_ROWS", n)
+    said = told(*arguments, "--engine", "ray")
+    assert "part-0.parquet: --by id: expected at most 5,000 distinct values in a file, got" in said
 
 
 @needs_ray

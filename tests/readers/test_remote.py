@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import socket
 import stat
 import zipfile
 from collections.abc import Callable
@@ -111,10 +112,40 @@ def test_a_star_takes_no_hidden_file(bucket: Path) -> None:
     assert names("s3://bucket/.h*") == {".hidden": ["s3://bucket/.hidden.jsonl"]}
 
 
+def test_what_lies_in_hidden_folders_is_not_found(bucket: Path) -> None:
+    for name in (".hid/h.jsonl", "x/.hid/h.jsonl", "x/.dot.jsonl", "x/seen.jsonl", "top.jsonl"):
+        put(bucket / name)
+    deep = ["s3://bucket/x/seen.jsonl"]
+    assert names("s3://bucket/**/*.jsonl") == {"top": ["s3://bucket/top.jsonl"], "seen": deep}
+    assert names("s3://bucket/x/**/s*") == {"seen": deep}
+
+
+def test_folders_of_folders(bucket: Path) -> None:
+    put(bucket / "runs" / "a" / "x.jsonl")
+    put(bucket / "runs" / "b" / "x.jsonl")
+    both = {name: [f"s3://bucket/runs/{name}/x.jsonl"] for name in ("a", "b")}
+    assert names("s3://bucket/runs") == names("s3://bucket/runs/*") == both
+    assert names("s3://bucket/run?/") == both
+    assert names("s3://bucket") == both
+    assert names("s3://bucket/**/x.jsonl") == {f"{n}/x": files for n, files in both.items()}
+
+
+def test_brackets_may_be_part_of_a_name(bucket: Path) -> None:
+    put(bucket / "x[1].jsonl")
+    assert names("s3://bucket/x[1].jsonl") == {"x[1]": ["s3://bucket/x[1].jsonl"]}
+
+
+def test_servers_with_the_same_names_are_two(bucket: Path) -> None:
+    put(bucket / "x.jsonl")
+    files = [f"s3://bucket/x.jsonl?endpoint_override=127.0.0.1:{port}" for port in (1, 2)]
+    assert len(resolve(files)) == 2
+
+
 def test_the_same_file_twice_is_read_once(bucket: Path) -> None:
     put(bucket / "x.jsonl")
     log = ReadLog()
-    assert len(load(["s3://bucket/x.jsonl", "s3://bucket/*.jsonl"], log=log)["x"]) == 3
+    files = ["S3://bucket/x.jsonl", "s3://bucket/*.jsonl"]
+    assert len(load(files, log=log)["x"]) == 3
     assert log.warnings == ["s3://bucket/x.jsonl was named twice and is read once"]
 
 
@@ -158,6 +189,24 @@ def test_what_a_server_refuses_is_no_damaged_file(
         load(["s3://bucket/x.jsonl"])
 
 
+@pytest.mark.parametrize(
+    "error", [ValueError("no\nmore"), NotImplementedError("no"), pa.ArrowInvalid("no")]
+)
+def test_what_a_foreign_file_system_raises_is_one_sentence(
+    bucket: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    put(bucket / "x.jsonl")
+
+    def refused(self: RemotePath) -> None:
+        raise error
+
+    monkeypatch.setattr(RemotePath, "arrow_file", refused)
+    with pytest.raises(
+        RecordError, match="x.jsonl: cannot be read: no; check the address, the cred"
+    ):
+        load(["s3://bucket/x.jsonl"])
+
+
 def test_a_secret_is_never_shown(bucket: Path) -> None:
     put(bucket / "x.jsonl")
     path = as_path("s3://AKIA:s3cr3t@bucket/x.jsonl?region=eu-central-1&scheme=http")
@@ -175,6 +224,36 @@ def test_a_secret_is_not_in_errors() -> None:
         "nosuch://bucket: expected an address that pyarrow opens, such as s3://"
     )
     assert "s3cr3t" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://AKIA:Se/s3cr3t@bucket/run",
+        "s3://AKIA:s3cr3t/Se@bucket/run/x",
+        "nosuch://b/run?token=s3cr3t",
+        "nosuch://user:s3cr3t@host/x?token=s3cr3t",
+    ],
+)
+def test_no_part_of_a_secret_is_in_errors(address: str) -> None:
+    with pytest.raises(InvalidInputError) as error:
+        as_path(address)
+    assert "s3cr3t" not in str(error.value)
+    assert "AKIA" not in str(error.value)
+
+
+def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_remote, "PATIENCE_S", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        with pytest.raises(RecordError, match="s3://bucket/x: cannot be read: .*AWS Error NETWORK"):
+            load(
+                [
+                    f"s3://key:secret@bucket/x?endpoint_override=127.0.0.1:{port}&scheme=http&region=a"
+                ]
+            )
 
 
 def test_what_is_an_address(tmp_path: Path) -> None:

@@ -169,6 +169,8 @@ class ModelRecords:
         """Whether a tally's weights are numbers of rows; not where the records carry weights."""
         self.slice_tallies: dict[tuple[str, str], Tally] = {}
         self._n_slices: Counter[str] = Counter()
+        self.too_many_slices: dict[str, str] = {}
+        """Slice columns with more values in a part than a part tells apart, and the part's file."""
         self._blocks: list[Predictions] = []
         self._merged: Predictions | None = None
         self._errors: list[tuple[float, int, ConfidentError]] = []
@@ -231,6 +233,7 @@ class ModelRecords:
         """
         self._agree(other.kind, other.files[0])
         self.files += [file for file in other.files if file not in self.files]
+        self.too_many_slices = other.too_many_slices | self.too_many_slices
         for mine, more in ((self.status_counts, other.status_counts),
                            (self.provenance_counts, other.provenance_counts)):  # fmt: skip
             _add_counts(mine, more)
@@ -341,12 +344,9 @@ class ModelRecords:
         if (column, value) not in self.slice_tallies:
             known = self._n_slices[column]
             if self.part and known >= MAX_PART_SLICES:
-                raise RecordError(
-                    f"--by {column}: expected at most {MAX_PART_SLICES:,} distinct values in a "
-                    "file, got more; slice by a column with fewer",
-                    self.files[-1],
-                )
-            if not self.part and known >= MAX_SLICE_VALUES:
+                self.too_many_slices.setdefault(column, self.files[-1])
+                value = OTHER  # the whole is not sliced by this column, or is read again
+            elif not self.part and known >= MAX_SLICE_VALUES:
                 value = OTHER
             if (column, value) not in self.slice_tallies:
                 self.slice_tallies[column, value] = Tally()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import pickle
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, cast
@@ -18,13 +20,15 @@ from typing import Any, cast
 from levelhead._optional import optional_import
 from levelhead.audit.collect import MAX_ROWS, interrupted, model_name, one_format
 from levelhead.audit.convention import Missing
-from levelhead.audit.model_records import ModelRecords
-from levelhead.errors import LevelheadError
+from levelhead.audit.model_records import MAX_PART_SLICES, ModelRecords
+from levelhead.errors import LevelheadError, RecordError
 from levelhead.readers import AnyPath, ReadLog, ReadOptions, Source, find_reader, read, sniff
 from levelhead.readers._files import reading
 
 __all__ = ["RayError", "collect_on_ray"]
 
+
+_RAISED = re.compile(r"(?!ray\.)[A-Za-z_][\w.]*(Error|Exception): ")
 
 RETRIES = 5
 """How often a file is read again whose worker died: one that kills every worker is given up."""
@@ -97,9 +101,11 @@ def collect_on_ray(
     models: dict[str, ModelRecords] = {}
     # Ray prints of workers that died; standard output is for what the audit says.
     with redirect_stdout(sys.stderr), _cluster(address) as data:
+        complete = False
         try:
             shares = [limit // len(source.files) for source in sources]
             _merge(data, sources, shares, options, log, missing, limit, models, on_part)
+            complete = True
             short = {name for name, m in models.items() if m.streamed and m.n_records <= limit}
             if short:
                 files = {file for name in short for file in models[name].files}
@@ -108,11 +114,22 @@ def collect_on_ray(
                 _merge(data, again, [limit] * len(again), options, log, missing, limit, fresh, None,
                        alone=len(sources) == 1)  # fmt: skip
                 models.update({name: fresh[name] for name in short})
+            _refuse_many_slices(models)
         except KeyboardInterrupt:
-            if not models:
+            if not models or complete:
                 raise
             interrupted(models, log)
     return models
+
+
+def _refuse_many_slices(models: Mapping[str, ModelRecords]) -> None:
+    for records in models.values():
+        for column, file in records.too_many_slices.items():
+            raise RecordError(
+                f"--by {column}: expected at most {MAX_PART_SLICES:,} distinct values in a file, got "
+                "more; slice by a column with fewer",
+                file,
+            )
 
 
 def _merge(
@@ -156,7 +173,9 @@ def _in_order(data: Any, tasks: Sequence[_Task]) -> Iterator[_Part]:
     """The parts in the order of their tasks; whichever comes early waits for those before it."""
     rows = [{"place": i, "task": pickle.dumps(task)} for i, task in enumerate(tasks)]
     items = data.from_items(rows, override_num_blocks=len(rows))
-    parts = items.map(_read_row, max_retries=RETRIES)
+    with warnings.catch_warnings():  # Ray will take this another way from 2.64 on
+        warnings.simplefilter("ignore")
+        parts = items.map(_read_row, max_retries=RETRIES)
     parts.context.enable_progress_bars = False
     waiting: dict[int, bytes] = {}
     due = 0
@@ -176,12 +195,18 @@ def _through_ray(rows: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any
         except StopIteration:
             return
         except errors.RayError as error:
-            said = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
             raise RayError(
-                f"Ray gave up on a file: {said[-1] if said else type(error).__name__}; see that every "
-                "worker has levelhead installed, reads the same files and has memory enough"
+                f"Ray gave up on a file: {_cause(error)}; see that every worker has levelhead "
+                "installed, reads the same files and has memory enough"
             ) from error
         yield row
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong in a worker, out of the tracebacks that Ray puts around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    raised = [line for line in lines if _RAISED.match(line)]
+    return (raised or lines[-1:] or [type(error).__name__])[0].rstrip(".")
 
 
 def _read_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,8 +234,18 @@ def _cluster(address: str | None) -> Iterator[Any]:
     """Ray Data on the user's cluster, or on this machine; what was started here is ended here."""
     ray = optional_import("ray", "audits on Ray", "ray")
     data = optional_import("ray.data", "audits on Ray", "ray")
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
+    levels = [logger.level for logger in loggers]
+    for logger, level in zip(loggers, (logging.ERROR, logging.CRITICAL), strict=True):
+        logger.setLevel(level)  # what Ray gives up on is told in one sentence of ours
+    try:
+        yield from _connected(ray, data, address)
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _connected(ray: Any, data: Any, address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield data
         return

@@ -52,11 +52,7 @@ def os_problem(error: OSError, path: AnyPath) -> str:
     if error.errno in _WHY:
         return _WHY[error.errno]
     if error.errno is None and isinstance(path, RemotePath):
-        said = one_line(str(error).strip().split("\n")[0].rstrip(".")[:300])
-        return (
-            f"cannot be read: {said}; check the address, the credentials and the connection, and "
-            "that the file is whole"
-        )
+        return _unreachable(error)
     if error.errno is None:  # Arrow's own: the content is wrong, not the access
         return _damaged(error)
     return f"cannot be read: {error.strerror or error}; check the disk and the path"
@@ -88,7 +84,20 @@ def reading(path: AnyPath) -> Iterator[None]:
     except OSError as error:
         raise RecordError(os_problem(error, path), show(path)) from error
     except (pa.ArrowException, zipfile.BadZipFile, MemoryError, OverflowError) as error:
-        raise RecordError(_damaged(error), show(path)) from error
+        problem = _unreachable if isinstance(path, RemotePath) else _damaged
+        raise RecordError(problem(error), show(path)) from error
+    except Exception as error:  # a file system of fsspec raises whatever its library does
+        if isinstance(path, RemotePath):
+            raise RecordError(_unreachable(error), show(path)) from error
+        raise
+
+
+def _unreachable(error: Exception) -> str:
+    said = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+    return (
+        f"cannot be read: {one_line(said[:300])}; check the address, the credentials and the "
+        "connection, and that the file is whole"
+    )
 
 
 def _damaged(error: Exception) -> str:

@@ -14,12 +14,12 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-import pyarrow as pa
 from pyarrow import fs
 
 from levelhead.errors import InvalidInputError
@@ -40,6 +40,11 @@ BUFFER = 1 << 23
 
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _QUERY = re.compile(r"\?(?=[A-Za-z_]+=)")
+_CUT_SECRET = re.compile(r"^[^@]*:(?![0-9]+$)[^@]*$")
+"""What stands before the first slash of an address whose secret holds one."""
+
+PATIENCE_S = 30
+"""Seconds for which a server that does not answer is waited for, a few times."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +132,9 @@ class RemotePath:
 
     def matches(self) -> list[RemotePath]:
         """The files and folders that the name describes, a glob's `**` going through folders."""
+        if glob.has_magic(self.key):
+            with suppress(FileNotFoundError):
+                return [self.found()]  # brackets may be part of a name
         parts = self.key.split("/")
         n_plain = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
         if n_plain == len(parts):
@@ -146,7 +154,7 @@ AnyPath = Path | RemotePath
 def is_remote(file: object) -> bool:
     """Whether this is an address such as `s3://bucket/file`, and no path on this machine."""
     return isinstance(file, RemotePath) or (
-        isinstance(file, str) and bool(_REMOTE.match(file)) and not file.startswith("file://")
+        isinstance(file, str) and bool(_REMOTE.match(file)) and file[:7].lower() != "file://"
     )
 
 
@@ -167,25 +175,38 @@ def as_path(file: str | os.PathLike[str] | RemotePath) -> AnyPath:
         return file
     if not isinstance(file, str):
         return Path(file)
-    if file.startswith("file://"):
+    if file[:7].lower() == "file://":
         return Path(unquote(urlsplit(file).path))
     if not is_remote(file):
         return Path(file)
     place, *options = _QUERY.split(file, maxsplit=1)
     scheme, _, rest = place.partition("://")
+    scheme = scheme.lower()
     authority, _, inside = rest.partition("/")
+    if _CUT_SECRET.search(authority) and "@" in inside:
+        raise InvalidInputError(
+            f"{scheme}://...: expected an address, got one whose credentials hold a slash; write it "
+            "as %2F"
+        )
+    if scheme == "gs" and not any("retry_limit_seconds" in option for option in options):
+        options = ["&".join([*options, f"retry_limit_seconds={PATIENCE_S}"])]
     root = f"{scheme}://{authority}" + "".join(f"?{option}" for option in options)
     user, _, host = authority.rpartition("@")
     public = host if ":" in user else authority  # a key and its secret are not for messages
+    inside = inside.rstrip("/")
     try:
         base = _opened(root)[1].rstrip("/")
-    except (pa.ArrowException, OSError, ImportError) as error:
-        said = str(error).strip().split("\n")[0].replace(authority, public)
-        raise InvalidInputError(
-            f"{scheme}://{public}: expected an address that pyarrow opens, such as s3://, gs://, "
-            f"abfs://, hdfs:// or hf://, got: {said}; check the address, the credentials and the "
-            "connection"
-        ) from error
+    except Exception as error:  # a file system of fsspec raises whatever its library does
+        if not isinstance(error, MemoryError):
+            said = str(error).strip().split("\n")[0]
+            for hidden in (root, *options, authority):
+                said = said.replace(hidden, public)
+            raise InvalidInputError(
+                f"{scheme}://{public}: expected an address that pyarrow opens, such as s3://, gs://, "
+                f"abfs://, hdfs:// or hf://, got: {said}; check the address, the credentials and "
+                "the connection"
+            ) from error
+        raise
     uri = f"{scheme}://{public}" + (f"/{inside}" if inside else "")
     return RemotePath(uri, f"{base}/{inside}".rstrip("/"), root)
 
@@ -227,7 +248,14 @@ def children(path: RemotePath, *, recursive: bool = False) -> list[RemotePath]:
 
 @functools.lru_cache(maxsize=64)
 def _opened(root: str) -> tuple[Any, str]:
-    return fs.FileSystem.from_uri(root)
+    place, base = fs.FileSystem.from_uri(root)
+    if root.startswith("s3://"):
+        # It would wait for good for a server that takes connections and never answers. What it is
+        # pickled as is all that it was made with.
+        options = place.__reduce__()[1][0]
+        times = {"connect_timeout": PATIENCE_S / 3, "request_timeout": PATIENCE_S}
+        place = fs.S3FileSystem(**{**options, **times})
+    return place, base
 
 
 def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -235,7 +263,9 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     if not pattern:
         return not parts
     if pattern[0] == "**":
-        return any(_fits(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+        hidden = (i for i, part in enumerate(parts) if part.startswith("."))
+        deepest = next(hidden, len(parts))
+        return any(_fits(parts[i:], pattern[1:]) for i in range(deepest + 1))
     if not parts or (parts[0].startswith(".") and not pattern[0].startswith(".")):
         return False
     return fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])

@@ -207,7 +207,7 @@ def _entries(folder: AnyPath) -> list[tuple[AnyPath, bool]]:
 
 def _identity(path: AnyPath) -> str:
     """The same for two names of one file."""
-    return str(path) if isinstance(path, RemotePath) else os.path.realpath(path)
+    return f"{path.root}\0{path.key}" if isinstance(path, RemotePath) else os.path.realpath(path)
 
 
 def _folder(path: AnyPath, log: ReadLog, is_known: Callable[[AnyPath], bool]) -> list[_Group]:
@@ -255,9 +255,12 @@ def _readable(
     present: list[AnyPath], folder: AnyPath, log: ReadLog, is_known: Callable[[AnyPath], bool]
 ) -> list[AnyPath]:
     """The files of a folder that hold predictions: its tables, or else its logs."""
-    tables = [f for f in present if f.suffix.lower() in TABLES]
-    logs = [f for f in present if f.suffix.lower() in LOGS and f.name not in BESIDE]
-    others = [f for f in present if f not in tables and f not in logs]
+    kinds: dict[str, list[AnyPath]] = {"table": [], "log": [], "other": []}
+    for file in present:
+        ending = file.suffix.lower()
+        log_file = ending in LOGS and file.name not in BESIDE
+        kinds["table" if ending in TABLES else "log" if log_file else "other"].append(file)
+    tables, logs, others = kinds.values()
     _say_skipped(others, "not a format of predictions", folder, log)
     if tables:
         _say_skipped(logs, "beside tables of predictions; name a file to read it", folder, log)
