@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 
-__all__ = ["percent", "plural"]
+__all__ = ["percent", "plural", "without_secrets"]
+
+_SECRET = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s/@:]+:[^\s@]+@")
 
 
 def percent(value: float | None) -> str:
@@ -45,3 +48,19 @@ def plural(count: int, noun: str) -> str:
         ('1 record', '2,000 records')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def without_secrets(text: str) -> str:
+    """A message without the key and the secret of an address, also of one taken for a path.
+
+    Args:
+        text: any.
+
+    Returns:
+        The text.
+
+    Example:
+        >>> without_secrets("s3://KEY:SE/CRET@bucket/x: not found")
+        's3://bucket/x: not found'
+    """
+    return _SECRET.sub(r"\1", text)

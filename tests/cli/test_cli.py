@@ -39,3 +39,21 @@ def test_unknown_command_names_the_nearest() -> None:
 
 def test_version() -> None:
     assert run("--version").stdout.startswith("levelhead, version 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("s3://AKIA:s3c/ret@bucket/x",),
+        ("audit", "s3://AKIA:s3c/ret@bucket/x"),
+        ("audit", "s3:/AKIA:s3c/ret@bucket/x"),
+        ("train", "s3://AKIA:s3c/ret@bucket/x.yaml"),
+        ("lint", "s3://AKIA:s3c/ret@bucket/x.yaml"),
+    ],
+)
+def test_no_message_shows_a_secret(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.strip()
+    assert "AKIA" not in done.stderr
+    assert "s3c" not in done.stderr

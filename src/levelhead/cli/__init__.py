@@ -8,6 +8,7 @@ import sys
 import click
 
 from levelhead import __version__
+from levelhead._text import without_secrets
 from levelhead.errors import LevelheadError
 
 __all__ = ["cli", "main"]
@@ -104,6 +105,7 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
+        error.message = without_secrets(error.message)
         error.show()
         sys.exit(2)
     except LevelheadError as error:
@@ -111,9 +113,11 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"levelhead: {where}{error.strerror or error}", err=True)
+        click.echo(f"levelhead: {without_secrets(f'{where}{error.strerror or error}')}", err=True)
         sys.exit(2)
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
+    return without_secrets(
+        " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
+    )

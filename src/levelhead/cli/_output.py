@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from levelhead._text import without_secrets
 from levelhead._write import check_writable, write_text
 from levelhead.errors import RecordError
 
@@ -52,7 +53,7 @@ def still_open() -> Iterator[None]:
 
 def clean(text: str) -> str:
     """Text from a file without control characters, which a terminal would obey; on one line."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return without_secrets("".join(c if c.isprintable() else " " for c in text))
 
 
 def check_targets(targets: tuple[Path | None, ...], inputs: tuple[str, ...]) -> None:
