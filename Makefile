@@ -60,6 +60,8 @@ reproduce: $(STAMP)
 	$(BIN)/python benchmarks/train_rollouts.py
 	$(BIN)/python benchmarks/train_kill.py
 	$(BIN)/python benchmarks/train_distributed.py
+	for name in sharpening formats difficulty updates truth; do \
+		$(BIN)/python benchmarks/diagnose_nulls_$$name.py || exit 1; done
 
 # Where every estimator of verl and TRL, at the installed versions, and of ours drives a policy.
 leaderboard: $(PEERS_STAMP)

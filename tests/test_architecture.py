@@ -52,7 +52,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "torch": ("losses", "train", "adapters", "diagnose.updates"),
     "transformers": ("train",),
     "tokenizers": ("train",),  # comes with transformers
-    "safetensors": ("train", "diagnose.updates", "diagnose._tensors"),  # likewise
+    "safetensors": ("train",),  # likewise
     "pydantic": ("tasks", "train", "cli"),
     "yaml": ("train", "lint", "cli"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 import click
@@ -29,6 +30,10 @@ COMMANDS = {
     "doctor": (
         "levelhead.cli.doctor:doctor",
         "Check what is installed, and whether it works together.",
+    ),
+    "diagnose": (
+        "levelhead.cli.diagnose:diagnose",
+        "What did training change beyond accuracy? Each measure with its null.",
     ),
     "gate": (
         "levelhead.cli.gate:gate",
@@ -105,8 +110,9 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.message = without_secrets(error.message)
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        click.echo(without_secrets(said.getvalue()), err=True, nl=False)
         sys.exit(2)
     except LevelheadError as error:
         click.echo(f"levelhead: {_one_line(str(error))}", err=True)

@@ -1,0 +1,256 @@
+"""Comparing two models of 2 GB: how fast beside reading and subtracting them, and in how much memory.
+
+Two folders of safetensors are written to a temporary place (bfloat16, in shards) and deleted again.
+Every contender runs in a process of its own, one thread, in turn, again and again: CPU seconds after
+the imports, those of the system for reading among them, and the largest resident memory.
+
+    python benchmarks/diagnose_updates.py            # 5 GB of temporary files, some minutes
+    python benchmarks/diagnose_updates.py --quick    # 0.2 GB, two repeats; writes nothing
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from harness import RESULTS, machine, worker_environment, write
+
+HIDDEN, INNER, WORDS = 2048, 5632, 32_000
+LAYERS, QUICK_LAYERS = 18, 1
+STEP = 1e-5
+"""Size of the dense step between the two models; bfloat16 rounds most of it away."""
+SHARD = 1 << 29
+REPEATS, QUICK_REPEATS = 3, 2
+WANTED, WANTED_BYTES = 0.6, 1.5e9
+POOL = 1 << 22
+"""Random numbers that are drawn; every tensor takes them from another place."""
+
+CONTENDERS = {
+    "levelhead": "levelhead diagnose updates",
+    "torch": "safetensors and torch: read both, subtract in bfloat16",
+    "numpy": "numpy: read both as they lie, subtract in float32",
+}
+NOTES = f"""
+Weights are drawn from a Gaussian with standard deviation 0.02, the step from one with {STEP:g}; both
+models are rounded to bfloat16 and lie in shards of half a gigabyte. The files were written just before
+the first measurement, so that they come from memory and not from the disk: a slow disk
+would make the ratio larger. The comparison is the whole of it, as the command runs it: densities at
+four tolerances and relative to the weight, the rounding null of each tensor, ranks of 8 matrices.
+
+Those that subtract read a tensor of each model, subtract, and drop the result. That is no diagnosis;
+it is what any diagnosis has to do at least. numpy has no bfloat16 and casts by shifting bits.
+"""
+
+
+def names(layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The tensors of a model with so many layers."""
+    yield "model.embed_tokens.weight", (WORDS, HIDDEN)
+    for i in range(layers):
+        place = f"model.layers.{i}."
+        yield place + "input_layernorm.weight", (HIDDEN,)
+        for kind in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            yield f"{place}self_attn.{kind}.weight", (HIDDEN, HIDDEN)
+        for kind, shape in (
+            ("gate_proj", (INNER, HIDDEN)),
+            ("up_proj", (INNER, HIDDEN)),
+            ("down_proj", (HIDDEN, INNER)),
+        ):
+            yield f"{place}mlp.{kind}.weight", shape
+    yield "model.norm.weight", (HIDDEN,)
+
+
+def bfloat16(values: np.ndarray) -> np.ndarray:
+    """The bits of the nearest bfloat16 numbers."""
+    wide = values.view(np.uint32)
+    return ((wide + 0x7FFF + ((wide >> 16) & 1)) >> 16).astype("<u2")
+
+
+def make(folder: Path, layers: int, seed: int = 0) -> int:
+    """Write `base` and `tuned`; returns the bytes of one."""
+    rng = np.random.default_rng(seed)
+    weights = rng.standard_normal(POOL, dtype=np.float32) * np.float32(0.02)
+    steps = rng.standard_normal(POOL + 1, dtype=np.float32) * np.float32(STEP)
+    stored = (bfloat16(weights).astype(np.uint32) << 16).view(np.float32)
+    shards: list[list[tuple[str, tuple[int, ...]]]] = [[]]
+    size = 0
+    for name, shape in names(layers):
+        if size > SHARD:
+            shards.append([])
+            size = 0
+        shards[-1].append((name, shape))
+        size += 2 * int(np.prod(shape))
+    for model in ("base", "tuned"):
+        (folder / model).mkdir()
+        places: dict[str, str] = {}
+        for i, shard in enumerate(shards):
+            file = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
+            places.update({name: file for name, _ in shard})
+            write_shard(folder / model / file, shard, stored, steps if model == "tuned" else None)
+        index = folder / model / "model.safetensors.index.json"
+        index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    return sum(file.stat().st_size for file in (folder / "base").iterdir())
+
+
+def write_shard(
+    path: Path,
+    shard: list[tuple[str, tuple[int, ...]]],
+    stored: np.ndarray,
+    steps: np.ndarray | None,
+) -> None:
+    """One file; the same names get the same weights in both models."""
+    header: dict[str, object] = {}
+    start = 0
+    for name, shape in shard:
+        size = 2 * int(np.prod(shape))
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, start + size]}
+        start += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # as the library does, so that numbers lie at even places
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, shape in shard:
+            at = np.random.default_rng(list(name.encode()))
+            left = int(np.prod(shape))
+            while left:
+                count, skip = min(left, POOL), int(at.integers(POOL))
+                values = np.roll(stored, skip)[:count]
+                if steps is not None:
+                    values = values + np.roll(steps, int(at.integers(POOL)))[:count]
+                else:
+                    at.integers(POOL)
+                file.write(bfloat16(np.ascontiguousarray(values)).data)
+                left -= count
+
+
+def pairs(base: Path, tuned: Path) -> Iterator[tuple[Path, Path]]:
+    """The shards of both models."""
+    for one in sorted(base.glob("*.safetensors")):
+        yield one, tuned / one.name
+
+
+def contender(name: str, base: Path, tuned: Path) -> None:
+    """Run one in this process; prints seconds, peak memory and a figure to check."""
+    if name == "levelhead":
+        from levelhead.diagnose.updates import diagnose_updates
+
+        start = time.process_time()
+        value = diagnose_updates(base, tuned, threads=1).densities[0]
+    elif name == "numpy":
+        start = time.process_time()
+        value = subtract_numpy(base, tuned)
+    else:
+        import torch
+        from safetensors import safe_open
+
+        torch.set_num_threads(1)
+        start, value = time.process_time(), 0.0
+        for a, b in pairs(base, tuned):
+            with safe_open(a, framework="pt") as old, safe_open(b, framework="pt") as new:
+                for tensor in old.keys():  # noqa: SIM118 - it is no mapping
+                    before, after = old.get_tensor(tensor), new.get_tensor(tensor)
+                    value += float((after - before).flatten()[0])
+    seconds = time.process_time() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "peak": peak, "value": value}))
+
+
+def subtract_numpy(base: Path, tuned: Path) -> float:
+    """Read whole tensors as they lie, cast and subtract."""
+    value = 0.0
+    for a, b in pairs(base, tuned):
+        with a.open("rb") as old, b.open("rb") as new:
+            header = json.loads(old.read(int.from_bytes(old.read(8), "little")))
+            new.read(int.from_bytes(new.read(8), "little"))
+            for entry in header.values():
+                count = int(np.prod(entry["shape"]))
+                before, after = (np.fromfile(f, "<u2", count).astype(np.uint32) for f in (old, new))
+                before <<= 16
+                after <<= 16
+                value += float((after.view(np.float32) - before.view(np.float32))[0])
+    return value
+
+
+def measured(name: str, folder: Path) -> dict[str, float]:
+    """One run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--contender", name, str(folder)],
+        capture_output=True, text=True, env=worker_environment(), check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    """Measure and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--contender", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.contender:
+        name, folder = given.contender
+        return contender(name, Path(folder) / "base", Path(folder) / "tuned")
+    layers, repeats = (QUICK_LAYERS, QUICK_REPEATS) if given.quick else (LAYERS, REPEATS)
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    with tempfile.TemporaryDirectory(prefix="diagnose-updates-") as place:
+        size = make(Path(place), layers)
+        for i in range(repeats):
+            for name in list(CONTENDERS)[:: 1 if i % 2 else -1]:
+                runs[name].append(measured(name, Path(place)))
+    report(runs, size, repeats, keep=not given.quick)
+
+
+def report(runs: dict[str, list[dict[str, float]]], size: int, repeats: int, *, keep: bool) -> None:
+    """Print the table, and write it unless the run was a quick one."""
+    ours = [one["seconds"] for one in runs["levelhead"]]
+    rows, found = [], {}
+    for name, text in CONTENDERS.items():
+        seconds = [one["seconds"] for one in runs[name]]
+        ratios = [a / b for a, b in zip(seconds, ours, strict=True)]
+        peak = max(one["peak"] for one in runs[name])
+        found[name] = {
+            "seconds": seconds, "peak_bytes": peak, "ratio": statistics.median(ratios),
+            "ratio_low": min(ratios), "ratio_high": max(ratios),
+        }  # fmt: skip
+        rows.append(
+            f"| {text} | {statistics.median(seconds):.2f} | {min(seconds):.2f} | "
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) | "
+            f"{peak / 1e9:.2f} |"
+        )
+    least = min(found[name]["ratio"] for name in CONTENDERS if name != "levelhead")
+    memory = found["levelhead"]["peak_bytes"]
+    words = (
+        f"Two folders of {size / 1e9:.2f} GB each; {repeats} repeats. At {least:.2f} of the speed of the "
+        f"fastest subtraction (wanted: {WANTED} or more), in {memory / 1e9:.2f} GB "
+        f"(wanted: below {WANTED_BYTES / 1e9} GB)."
+    )
+    table = "\n".join(
+        [
+            "| | median CPU s | least | our speed / its speed | peak GB |",
+            "|---|---|---|---|---|",
+            *rows,
+        ]
+    )
+    print(words, table, sep="\n\n")
+    if not keep:
+        return
+    result = {"machine": machine(), "bytes": size, "repeats": repeats, "runs": found,
+              "speed_ratio": least, "peak_bytes": memory}  # fmt: skip
+    text = f"# Comparing the weights of two models\n\n{words}\n\n{table}\n{NOTES}"
+    write("diagnose_updates", result)
+    (RESULTS / "diagnose_updates.md").write_text(text)
+    if least < WANTED or memory > WANTED_BYTES:
+        raise SystemExit("missed what is wanted")
+
+
+if __name__ == "__main__":
+    main()

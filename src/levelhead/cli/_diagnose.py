@@ -1,0 +1,111 @@
+"""How every diagnosis ends: what it prints at 80 columns, and the files that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from levelhead.cli._options import on_stdout
+from levelhead.cli._output import clean, console, emit, still_open
+from levelhead.diagnose.report import json_text, shown, write_report
+from levelhead.diagnose.section import Section
+from levelhead.diagnose.section import Table as Listing
+
+__all__ = ["finish"]
+
+STYLES = {"bad": "bold red", "good": "bold green", "open": "bold"}
+
+MAX_ROWS = 12
+"""Rows of a table that are printed; the report and the JSON have them all."""
+
+MAX_CELL = 40
+"""Characters of a cell that are printed."""
+
+
+def finish(
+    sections: Sequence[Section],
+    report: Path | None,
+    json_path: Path | None,
+    quiet: bool,
+    *,
+    title: str | None = None,
+) -> None:
+    """Print the sections and write what was asked for; nothing is half-written.
+
+    Args:
+        sections: in the order in which they are read.
+        report: the HTML file, or None.
+        json_path: the JSON file, a dash for standard output, or None.
+        quiet: whether nothing is printed.
+        title: what was diagnosed; the sections' titles unless given.
+    """
+    with still_open():
+        if json_path is not None:
+            emit(json_path, json_text(sections))
+        if report is not None:
+            write_report(sections, title or ", ".join(s.title for s in sections), report)
+        if quiet or on_stdout(json_path):
+            return
+        screen = console()
+        for i, section in enumerate(sections):
+            if i:
+                screen.rule(style="dim")
+            _show(screen, section)
+        if report is not None:
+            screen.print()
+            screen.print(Text(f"report: {report}"))
+
+
+def _show(screen: Console, section: Section) -> None:
+    line = Text(clean(section.title), style="bold")
+    line.append("  ")
+    line.append(clean(section.verdict), style=STYLES[section.tone])
+    screen.print(line)
+    screen.print(Text(clean(section.headline), style="bold"))
+    for sentence in section.sentences:
+        screen.print(Text(clean(sentence)))
+    if section.measures:
+        screen.print()
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("", overflow="fold")
+        for head in ("value", "interval", "null"):
+            table.add_column(head, justify="right", overflow="fold")
+        for measure in section.measures:
+            table.add_row(*(escape(clean(text)) for text in (measure.name, *shown(measure))))
+        screen.print(table)
+    for listing in section.tables:
+        screen.print()
+        _list(screen, listing)
+    for text in section.warnings:
+        screen.print(Text(f"! {clean(text)}", style="yellow"))
+    for text in section.notes:
+        screen.print(Text(f"· {clean(text)}", style="dim"))
+
+
+def _list(screen: Console, listing: Listing) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    first: Sequence[object] = listing.rows[0] if listing.rows else listing.header
+    for name, value in zip(listing.header, first, strict=True):
+        side = "right" if isinstance(value, int | float) else "left"
+        table.add_column(escape(clean(name)), justify=side, overflow="fold")
+    for row in listing.rows[:MAX_ROWS]:
+        table.add_row(*(escape(_cell(value)) for value in row))
+    screen.print(Text(clean(listing.title), style="bold"))
+    screen.print(table)
+    if len(listing.rows) > MAX_ROWS:
+        more = len(listing.rows) - MAX_ROWS
+        screen.print(Text(f"{more:,} more in the report and the JSON", style="dim"))
+
+
+def _cell(value: str | float | int | None) -> str:
+    if value is None:
+        return "undefined"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = f"{value:,}" if isinstance(value, int) else clean(value)
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"

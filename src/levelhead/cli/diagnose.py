@@ -1,0 +1,74 @@
+"""`levelhead diagnose`: what RL changed beyond accuracy, one command for each question."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from levelhead.errors import unknown_name
+
+__all__ = ["diagnose"]
+
+COMMANDS = {
+    "all": (
+        "levelhead.cli._diagnose_all:everything",
+        "All that BASE and TUNED hold data for, as one report (the default).",
+    ),
+    "sharpening": (
+        "levelhead.cli._diagnose_sharpening:sharpening",
+        "Did it learn new solutions, or only favor those it had?",
+    ),
+    "formats": (
+        "levelhead.cli._diagnose_formats:formats",
+        "Did one way of answering take over, more than drift would?",
+    ),
+    "difficulty": (
+        "levelhead.cli._diagnose_difficulty:difficulty",
+        "Did samples that are too hard teach it shortcuts?",
+    ),
+    "updates": (
+        "levelhead.cli._diagnose_updates:updates",
+        "Which weights moved, and is that more than rounding?",
+    ),
+    "truth": (
+        "levelhead.cli._diagnose_truth:truth",
+        "Does what it claims still follow what it believes?",
+    ),
+}
+
+EPILOG = """\b
+Examples:
+  levelhead diagnose base/ tuned/ -o report.html
+  levelhead diagnose sharpening base.parquet tuned.parquet
+  levelhead diagnose updates base-model/ tuned-model/
+"""
+
+
+class _Group(click.Group):
+    """Its commands are imported when they are invoked; what is no command is for `all`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in COMMANDS and args[0] not in ("-h", "--help"):
+            if len(args) == 1 and not args[0].startswith("-"):
+                raise click.UsageError(str(unknown_name("command", args[0], COMMANDS)))
+            args = ["all", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Group, epilog=EPILOG)
+def diagnose() -> None:
+    """What did training change beyond accuracy? Each measure stands beside its null."""

@@ -1,0 +1,311 @@
+"""The sharpening of a model in words, numbers, pictures and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from levelhead._arrays import FloatArray, IntArray
+from levelhead._text import percent, plural
+from levelhead.diagnose._sharpening_result import Difference, SharpeningResult
+from levelhead.diagnose.charts import Curve, bar_chart, line_chart
+from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
+
+__all__ = ["build"]
+
+TONES: dict[str, Tone] = {"SHARPEN": "bad", "EXPAND": "good", "INCONCLUSIVE": "open"}
+
+OVERTAKEN = (128, 1024)
+"""Where base models overtook in arXiv:2504.13837."""
+
+LIKELY_GUESSED = 0.5
+"""Share of unsolved problems that guessing would solve, from which pass@n says little."""
+
+
+def build(result: SharpeningResult) -> Section:
+    """The section of a result; see `levelhead.diagnose.sharpening.section`."""
+    shown = _shown(result.k)
+    return Section(
+        name="sharpening",
+        title="Sharpened or expanded?",
+        verdict=result.verdict,
+        tone=TONES[result.verdict],
+        headline=_headline(result),
+        sentences=_sentences(result),
+        measures=_measures(result),
+        charts=_charts(result),
+        tables=_tables(result, shown),
+        warnings=[*result.warnings, *_guess_warning(result)],
+        notes=[
+            *result.notes,
+            f"{plural(result.problems, 'problem')} of both models, {plural(result.n, 'sample')} each",
+            f"{percent(result.level)} intervals over problems; seed {result.seed}",
+        ],
+        data=_data(result),
+    )
+
+
+def _headline(r: SharpeningResult) -> str:
+    base, tuned = r.names
+    if r.verdict == "SHARPEN":
+        cross = "" if r.crossing is None else f"; from k = {r.crossing:,} on {base} solves more"
+        return (
+            f"{tuned} is sharpened: pass@1 rose from {percent(r.first.base)} to "
+            f"{percent(r.first.tuned)} and pass@{r.n} fell from {percent(r.last.base)} to "
+            f"{percent(r.last.tuned)}{cross}."
+        )
+    new = int(r.table[0, 1])
+    if r.verdict == "EXPAND":
+        return (
+            f"{tuned} solves problems that {base} does not in {plural(r.n, 'sample')}: "
+            f"{new:,} of {r.problems:,}, where chance would show at most {_number(_chance(r))}."
+        )
+    return (
+        f"Neither sharpening nor expansion is beyond chance: pass@1 {_moved(r.first, r.level)}, "
+        f"pass@{r.n} {_moved(r.last, r.level)}."
+    )
+
+
+def _chance(r: SharpeningResult) -> float:
+    """The most newly solved problems that one of the nulls lets expect."""
+    return max(r.expected_new, r.unlucky_new, r.guessed_new)
+
+
+def _moved(d: Difference, level: float) -> str:
+    """What a difference comes to, and whether it is beyond chance, by the rule of the verdict."""
+    tail = (1.0 - level) / 2.0
+    known = (d.low > 0.0 and d.p_up <= tail) or (d.high < 0.0 and d.p_down <= tail)
+    how = "" if known else ", within noise"
+    return f"{percent(d.base)} to {percent(d.tuned)}{how}"
+
+
+def _sentences(r: SharpeningResult) -> list[str]:
+    base, tuned = r.names
+    tail = percent((1.0 - r.level) / 2.0) if r.level != 0.95 else "2.5%"
+    new, lost = int(r.table[0, 1]), int(r.table[1, 0])
+    out = [
+        f"Noise alone would show {_number(r.expected_new)} newly solved "
+        f"{'problem' if r.expected_new == 1 else 'problems'} and as many no longer solved: so often "
+        f"an unchanged model misses with one set of samples and hits with the other. Seen were "
+        f"{new:,} ({_p(r.p_new)}) and {lost:,} ({_p(r.p_lost)}).",
+        f"By luck alone this rule says SHARPEN in at most {tail} of such comparisons, and EXPAND in "
+        f"at most {tail}.",
+    ]
+    near = round(2 * r.unlucky_new)
+    if new:
+        out.append(
+            f"An unlucky {base} can make problems look new. Of the {near:,} problems that {tuned} "
+            f"solves and {base} solved in none or one of its samples, at most {_number(near / 2)} "
+            f"would be unsolved if {base} was right at least once in {r.n + 1:,} tries; {new:,} are "
+            f"({_p(r.p_unlucky)})."
+        )
+    if r.guess_rate:
+        out.append(
+            f"Guessing right {percent(r.guess_rate)} of the time would newly solve "
+            f"{_number(r.guessed_new)} of the {int(r.table[0].sum()):,} problems unsolved by {base} "
+            f"({_p(r.p_guessed)})."
+        )
+    out.append(_crossing_sentence(r))
+    half = r.cover[0.5]
+    out.append(
+        f"Solved in at least half of the samples: {percent(half.base)} of the problems by {base}, "
+        f"{percent(half.tuned)} by {tuned}. A lucky guess counts for pass@{r.n} and not for this."
+    )
+    if r.entropy is not None and r.max_share is not None:
+        out.append(
+            f"Answers: entropy {r.entropy.base:.2f} to {r.entropy.tuned:.2f} nats, the most frequent "
+            f"answer {percent(r.max_share.base)} to {percent(r.max_share.tuned)} of a problem's, over "
+            f"{plural(r.answered, 'problem')}."
+        )
+    if r.verdict == "EXPAND" and r.p_lost <= (1.0 - r.level) / 2.0:
+        out.append(f"But {lost:,} problems are lost as well, more than chance: solved are others.")
+    if r.verdict != "SHARPEN" and r.first.value > 0.0 and r.n < OVERTAKEN[0]:
+        out.append(
+            f"Few samples hide sharpening: in published comparisons the base model overtook between "
+            f"k = {OVERTAKEN[0]} and {OVERTAKEN[1]:,} (arXiv:2504.13837), and here k ends at {r.n}."
+        )
+    out.append(
+        f"The data cannot tell what happens beyond k = {r.n:,}: a problem that no sample solves may "
+        "be out of reach, or solved by the next one. Nor do they tell whether a right answer was "
+        "reached by right steps."
+    )
+    return out
+
+
+def _crossing_sentence(r: SharpeningResult) -> str:
+    base = r.names[0]
+    if r.crossing is None:
+        return f"{base} does not solve more at any k up to {r.n:,}."
+    low = f"{r.crossing_low:,}" if r.crossing_low is not None else f"beyond {r.n:,}"
+    high = f"{r.crossing_high:,}" if r.crossing_high is not None else f"beyond {r.n:,}"
+    text = f"{base} solves more from k = {r.crossing:,} (interval {low} to {high})."
+    if r.verdict != "SHARPEN":
+        text += " Curves of equal models cross somewhere too, so this is no finding."
+    return text
+
+
+def _measures(r: SharpeningResult) -> list[Measure]:
+    base, tuned = r.names
+    out: list[Measure] = []
+    for name, d, i in (("pass@1", r.first, 0), (f"pass@{r.n}", r.last, -1)):
+        bands = r.bands[:, i].tolist()
+        out += [
+            Measure(f"{name}, {base}", d.base, bands[0], bands[1], percent=True),
+            Measure(f"{name}, {tuned}", d.tuned, bands[2], bands[3], percent=True),
+            Measure(f"{name}, change", d.value, d.low, d.high, null=0.0),
+        ]
+        if r.n == 1:
+            break
+    out.append(_change("mean pass@k over log k, change", r.auc))
+    out.append(
+        Measure(
+            f"k from which {base} solves more",
+            r.crossing,
+            r.crossing_low,
+            r.crossing_high,
+            note=f"up to k = {r.n}; no upper end means beyond",
+        )
+    )
+    chance = _chance(r) / r.problems
+    out += [
+        Measure(
+            "newly solved",
+            int(r.table[0, 1]) / r.problems,
+            null=chance,
+            note="the null is the most that an unchanged model, an unlucky base model or guesses show",
+            percent=True,
+        ),
+        Measure(
+            "no longer solved",
+            int(r.table[1, 0]) / r.problems,
+            null=r.expected_new / r.problems,
+            percent=True,
+        ),
+    ]
+    if r.entropy is not None and r.max_share is not None:
+        out.append(_change("answer entropy in nats, change", r.entropy))
+        out.append(_change("share of the top answer, change", r.max_share))
+    return out
+
+
+def _change(name: str, d: Difference) -> Measure:
+    if math.isnan(d.value):
+        return Measure(name, None, note="undefined for a single k")
+    return Measure(name, d.value, d.low, d.high, null=0.0)
+
+
+def _charts(r: SharpeningResult) -> list[Chart]:
+    base, tuned = r.names
+    k = r.k.astype(np.float64)
+    mark = None
+    if r.crossing is not None and r.verdict == "SHARPEN":
+        mark = (float(r.crossing), f"{base} ahead from k = {r.crossing:,}")
+    curves = [Curve(base, k, r.base, *r.bands[:2]), Curve(tuned, k, r.tuned, *r.bands[2:])]
+    taus = list(r.cover)
+    charts = [
+        Chart(
+            "Share of the problems of which one of k samples is right",
+            "A sharpened model starts higher and ends lower. The bands are intervals over problems, "
+            "point by point.",
+            line_chart(
+                curves,
+                x_label="k, samples of a problem",
+                label=f"pass@k of {base} and {tuned} up to k = {r.n}",
+                prefix="sharpening-1",
+                y_label="pass@k",
+                log_x=True,
+                percent=True,
+                mark=mark,
+                y_range=(0.0, min(1.0, 1.1 * float(max(r.bands.max(), 0.05)))),
+            ),
+        ),
+        Chart(
+            "Share of the problems solved at least so often",
+            "Cover@tau: at small tau a lucky guess is enough, at large tau a problem is mastered.",
+            bar_chart(
+                [f"at least {percent(tau)}" for tau in taus],
+                [
+                    (base, [r.cover[tau].base for tau in taus]),
+                    (tuned, [r.cover[tau].tuned for tau in taus]),
+                ],
+                label=f"Cover@tau of {base} and {tuned}",
+                prefix="sharpening-2",
+                percent=True,
+            ),
+        ),
+    ]
+    return charts if r.n > 1 else charts[1:]
+
+
+def _tables(r: SharpeningResult, shown: IntArray) -> list[Table]:
+    base, tuned = r.names
+    rows = [
+        [f"{int(r.k[i]):,}", float(r.base[i]), float(r.tuned[i]), float(r.tuned[i] - r.base[i])]
+        for i in shown
+    ]
+    counts = r.table.tolist()
+    return [
+        Table(
+            "pass@k", ("k", base, tuned, "change"), rows, "Unbiased, on the samples that are there."
+        ),
+        Table(
+            f"Problems solved at least once in {plural(r.n, 'sample')}",
+            ("", f"unsolved by {tuned}", f"solved by {tuned}"),
+            [[f"unsolved by {base}", *counts[0]], [f"solved by {base}", *counts[1]]],
+        ),
+        Table(
+            "Cover@tau: problems of which at least this share of the samples is right",
+            ("tau", base, tuned, "change", "low", "high"),
+            [[percent(t), d.base, d.tuned, d.value, d.low, d.high] for t, d in r.cover.items()],
+        ),
+    ]
+
+
+def _guess_warning(r: SharpeningResult) -> list[str]:
+    if not r.guess_rate or -math.expm1(r.n * math.log1p(-r.guess_rate)) < LIKELY_GUESSED:
+        return []
+    return [
+        f"guessing alone solves most problems in {plural(r.n, 'sample')}: newly solved ones can "
+        "hardly be beyond it; use fewer samples, and read Cover@tau"
+    ]
+
+
+def _shown(k: IntArray) -> IntArray:
+    """Places of the powers of two, or of the next k that is there, and of the last."""
+    powers = 2 ** np.arange(int(np.log2(k[-1])) + 1)
+    return np.unique(np.append(np.searchsorted(k, powers), k.size - 1))
+
+
+def _data(r: SharpeningResult) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for field in dataclasses.fields(r):
+        value = getattr(r, field.name)
+        if field.name not in ("cover", "warnings", "notes"):
+            data[field.name] = _plain(value)
+    data["cover"] = [{"tau": tau, **_plain(d)} for tau, d in r.cover.items()]
+    return data
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it; what is undefined is None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray):
+        array: FloatArray = value
+        return [_plain(one) for one in array.tolist()]
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]  # type: ignore[misc]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100.0 else f"{value:.2g}"
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return "p undefined"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

@@ -1,0 +1,88 @@
+"""What the truth diagnosis takes and what it finds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from levelhead._arrays import ArrayLike, FloatArray
+from levelhead.diagnose._truth_claims import ClaimRates
+from levelhead.diagnose._truth_compare import IndexChange
+from levelhead.diagnose._truth_index import BullshitIndex, Truth
+from levelhead.diagnose._truth_options import OptionBeliefs
+from levelhead.diagnose._truth_probe import ProbeResult
+
+__all__ = ["Claims", "Diagnosed", "TruthResult"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Claims:
+    """What one model believes and what it says.
+
+    Attributes:
+        belief: (N,) probability in [0, 1] that the thing is so; NaN where it is missing.
+        claim: (N,) 1 says so, 0 denies it, NaN makes no explicit claim.
+        condition: (N,) `Positive`, `Negative`, `Unknown` or None; None: not known of any.
+        prompt_id: (N,) labels of the prompts, or None: each row is a prompt of its own.
+        name: what the model is called.
+    """
+
+    belief: ArrayLike
+    claim: ArrayLike
+    condition: Sequence[str | None] | None = None
+    prompt_id: ArrayLike | None = None
+    name: str = "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosed:
+    """One model's part of the result.
+
+    Attributes:
+        name: what the model is called.
+        index: the Bullshit Index.
+        verdict: what it says about the model.
+        reason: why, in one clause.
+        rates: claims by condition, or None without conditions.
+        curve: (M, 4) mean belief, share of yes, and its Wilson interval, in each of 10 equal bins of
+            belief that has a claim; the interval is NaN where rows of one prompt are not independent.
+    """
+
+    name: str
+    index: BullshitIndex
+    verdict: Truth
+    reason: str
+    rates: ClaimRates | None
+    curve: FloatArray
+
+
+@dataclasses.dataclass(frozen=True)
+class TruthResult:
+    """Whether claims follow beliefs.
+
+    Attributes:
+        model: the model.
+        baseline: the model that it is compared with, or None.
+        changes: model minus baseline of the index and its relatives; empty without a baseline.
+        rate_changes: the same of the rates by condition; empty without conditions in both.
+        probe: the linear probe that the beliefs come from or are compared with, or None.
+        options: how the beliefs came from option tokens, or None.
+        margin: correlations within it count as indifference.
+        alpha: stated false-alarm level of every verdict.
+        seed: of everything random.
+    """
+
+    model: Diagnosed
+    baseline: Diagnosed | None
+    changes: tuple[IndexChange, ...]
+    rate_changes: tuple[IndexChange, ...]
+    probe: ProbeResult | None
+    options: OptionBeliefs | None
+    margin: float
+    alpha: float
+    seed: int
+
+    @property
+    def verdict(self) -> Truth:
+        """What is said about the model."""
+        return self.model.verdict

@@ -1,0 +1,427 @@
+"""How hard the prompts are, what the estimator makes of that, and whether shortcuts were learned.
+
+Prompts that a model hardly ever solves teach it from lone successes, which are often lucky: it learns
+to repeat an answer or to skip the work. Bands of difficulty, the weight that an estimator gives each
+band, detectors of both shortcuts, filters against them, and a suite of what was solved before.
+
+    >>> from levelhead.diagnose.difficulty import pass_bands, pass_counts, prompt_filter
+    >>> counts = pass_counts([0] * 8 + [1, 0] * 4, ["a"] * 8 + ["b"] * 8)
+    >>> keep = prompt_filter(pass_bands(counts).by_prompt())
+    >>> keep({"prompt_id": ["a", "b"]})
+    [False, True]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from levelhead._arrays import BoolArray, FloatArray
+from levelhead.advantages import AdvantageFunction
+from levelhead.diagnose._difficulty_amplify import (
+    EstimatorCounts,
+    count_advantages,
+    expected_batch,
+    flip_share,
+    size_or_error,
+    update_by_counts,
+    update_by_rate,
+)
+from levelhead.diagnose._difficulty_bands import (
+    BANDS,
+    HARD,
+    Bands,
+    PassCounts,
+    band_posterior,
+    pass_bands,
+    pass_counts,
+)
+from levelhead.diagnose._difficulty_equations import equation_validity, operation_count
+from levelhead.diagnose._difficulty_filters import (
+    TRAINABLE,
+    cap_advantages,
+    difficulty_weights,
+    dynamic_sampling,
+    filter_parquet,
+    filtered_advantages,
+    prompt_filter,
+    rare_success_gate,
+)
+from levelhead.diagnose._difficulty_section import section_of
+from levelhead.diagnose._difficulty_shortcuts import (
+    MARGIN,
+    ShortcutTest,
+    Traces,
+    read_traces,
+    share_interval,
+    shortcut_test,
+)
+from levelhead.diagnose._difficulty_suite import RegressionSuite, regression_suite
+from levelhead.diagnose._difficulty_text import (
+    AnswerMark,
+    Content,
+    Repetition,
+    Skipping,
+    Span,
+    answer_marks,
+    answer_repetition,
+    computation_skipping,
+)
+from levelhead.diagnose._difficulty_view import BandRow, DifficultyResult, Example
+from levelhead.diagnose.section import Section
+from levelhead.errors import InvalidInputError
+from levelhead.records import Predictions
+
+__all__ = [
+    "BANDS",
+    "TRAINABLE",
+    "AnswerMark",
+    "BandRow",
+    "Bands",
+    "DifficultyResult",
+    "EstimatorCounts",
+    "Example",
+    "PassCounts",
+    "RegressionSuite",
+    "Repetition",
+    "ShortcutTest",
+    "Skipping",
+    "Span",
+    "Traces",
+    "answer_marks",
+    "answer_repetition",
+    "band_posterior",
+    "cap_advantages",
+    "computation_skipping",
+    "count_advantages",
+    "diagnose_difficulty",
+    "difficulty_weights",
+    "dynamic_sampling",
+    "equation_validity",
+    "filter_parquet",
+    "filtered_advantages",
+    "flip_share",
+    "operation_count",
+    "pass_bands",
+    "pass_counts",
+    "prompt_filter",
+    "rare_success_gate",
+    "read_traces",
+    "regression_suite",
+    "section",
+    "share_interval",
+    "shortcut_test",
+    "update_by_counts",
+    "update_by_rate",
+]
+
+MAX_EXAMPLES = 12
+EXCERPT = 80
+
+
+@dataclasses.dataclass(frozen=True)
+class _Samples:
+    """The samples of one model whose prompt and truth are known."""
+
+    right: FloatArray
+    prompts: list[str]
+    texts: list[str | None] | None
+    warnings: list[str]
+
+
+def diagnose_difficulty(
+    tuned: Predictions,
+    baseline: Predictions | None = None,
+    *,
+    estimator: str | AdvantageFunction = "grpo",
+    options: Mapping[str, Any] | None = None,
+    group_size: int = 8,
+    text: Sequence[str] | None = None,
+    content: Content = "arithmetic",
+    suite: Collection[str] | None = None,
+    alpha: float = 0.05,
+    margin: float = MARGIN,
+    n_permutations: int = 1999,
+    seed: int = 0,
+    advance: Callable[[int], None] | None = None,
+) -> DifficultyResult:
+    """Did samples that were too hard teach shortcuts, and how much did the estimator weigh them?
+
+    Args:
+        tuned: answers with prompt ids, several samples per prompt.
+        baseline: the base model's answers to the same prompts; difficulty is that for the base. None:
+            difficulty is that for the tuned model, and nothing can be said of what was learned.
+        estimator: a name of `levelhead.advantages.TABLE`, `module:function`, or a function.
+        options: its keyword arguments.
+        group_size: G of the training, 2 to 1024.
+        text: columns that together are a response; `text` where it is there unless given.
+        content: `code` counts statements instead of operations.
+        suite: prompts that were solved before; chosen on half of the base's samples unless given.
+        alpha: the false-alarm level of the verdict, in (0, 0.5).
+        margin: an excess of flagged answers that does not matter, in (0, 1).
+        n_permutations: swaps of the test.
+        seed: of every random number.
+        advance: told how many more texts were read.
+
+    Returns:
+        Bands, the share of the update that each gets, the test of shortcuts, and the suite.
+
+    Raises:
+        InvalidInputError: no prompt ids, events instead of answers, no prompt in common, a column that
+            is not there, or an argument outside its range.
+
+    Edge cases: without texts or a base the verdict is INCONCLUSIVE and says why.
+    Properties: the verdict SHORTCUTS has the false-alarm level `alpha` for a model whose right answers
+        are like the base's.
+    Reference: arXiv:2605.28388.
+    """
+    size = size_or_error(group_size)
+    mine = _samples(tuned, text, "tuned")
+    base = None if baseline is None else _samples(baseline, text, "baseline")
+    warnings = [*mine.warnings, *([] if base is None else base.warnings)]
+    counts = pass_counts(mine.right, mine.prompts)
+    before = counts if base is None else pass_counts(base.right, base.prompts)
+    _comparable(tuned.model, counts, before)
+    bands = pass_bands(before)
+    batch = expected_batch(before.passed, before.samples, size)
+    by_count = count_advantages(estimator, size, options=options, batch=batch)
+    plain = count_advantages("grpo_no_std", size)
+    if int(before.samples.min()) < size:
+        warnings.append(
+            f"some prompts have fewer samples than a group, {size}: what their groups would get is "
+            "predicted from a uniform prior, which gives prompts that were never solved some update"
+        )
+    found = _shortcuts(mine, base, bands, content, alpha, margin, n_permutations, seed, advance)
+    return DifficultyResult(
+        tuned=tuned.model,
+        base=None if baseline is None else baseline.model,
+        bands=bands,
+        after=counts if base is not None else None,
+        by_count=by_count,
+        rows=_rows(bands, counts if base is not None else None, by_count, plain, found.shares),
+        flip=flip_share(estimator, size, options=options),
+        true_flip=flip_share("grpo_no_std", size),
+        has_texts=mine.texts is not None,
+        test=found.test,
+        never=found.never,
+        suite=None
+        if base is None
+        else regression_suite(
+            mine.right, mine.prompts, base.right, base.prompts, suite=suite, seed=seed
+        ),
+        examples=found.examples,
+        warnings=tuple(warnings),
+        seed=seed,
+    )
+
+
+def _comparable(model: str, counts: PassCounts, before: PassCounts) -> None:
+    """Raise where the models share no prompt, or no prompt was sampled twice."""
+    if not set(counts.prompts) & set(before.prompts):
+        raise InvalidInputError(
+            f"baseline: expected prompts that {model} answered too, got none in common; the same prompt "
+            "needs the same prompt id"
+        )
+    if int(before.samples.max()) < 2:
+        raise InvalidInputError(
+            "prompt_id: expected several samples of some prompts, got one of each; difficulty is told "
+            "from repeated samples"
+        )
+
+
+def section(result: DifficultyResult) -> Section:
+    """The diagnosis in words, numbers and pictures.
+
+    Args:
+        result: from `diagnose_difficulty`.
+
+    Returns:
+        The section.
+    """
+    return section_of(result)
+
+
+def _samples(predictions: Predictions, columns: Sequence[str] | None, name: str) -> _Samples:
+    if predictions.kind != "answer":
+        raise InvalidInputError(
+            f"{name}: expected answers that are right or wrong, got events in {predictions.model}; "
+            "whether an event happened says nothing of how hard it was"
+        )
+    if predictions.prompt_id is None:
+        raise InvalidInputError(
+            f"{name}: expected prompt ids in {predictions.model}, got none; name their column "
+            "(--prompt-id)"
+        )
+    ids: list[str | None] = predictions.prompt_id.to_pylist()
+    named = np.array([one is not None for one in ids], dtype=np.bool_)
+    keep = named & ~np.isnan(predictions.label)
+    left_out = int((~keep).sum())
+    warnings = [] if not left_out else [
+        f"{predictions.model}: {left_out:,} of {keep.size:,} rows name no prompt or have no truth, and "
+        "were left out"
+    ]  # fmt: skip
+    texts = _texts(predictions, columns)
+    rows = np.flatnonzero(keep).tolist()
+    return _Samples(
+        predictions.label[keep],
+        [str(ids[i]) for i in rows],
+        None if texts is None else [texts[i] for i in rows],
+        warnings,
+    )
+
+
+def _texts(predictions: Predictions, columns: Sequence[str] | None) -> list[str | None] | None:
+    there = predictions.columns.column_names
+    if columns is None:
+        columns = [name for name in ("text",) if name in there]
+        if not columns:
+            return None
+    missing = [name for name in columns if name not in there]
+    if missing or not columns:
+        raise InvalidInputError(
+            f"text: expected columns of {predictions.model} ({', '.join(there) or 'none'}), got "
+            f"{', '.join(missing) or 'none'}"
+        )
+    parts = [predictions.columns[name].to_pylist() for name in columns]
+    return [
+        "\n".join(str(part) for part in row if part is not None) for row in zip(*parts, strict=True)
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What the detectors found."""
+
+    test: ShortcutTest | None = None
+    never: tuple[float, int, int] | None = None
+    shares: Mapping[str, tuple[float | None, float | None]] = dataclasses.field(
+        default_factory=dict
+    )
+    examples: tuple[Example, ...] = ()
+
+
+def _shortcuts(
+    mine: _Samples,
+    base: _Samples | None,
+    bands: Bands,
+    content: Content,
+    alpha: float,
+    margin: float,
+    n_permutations: int,
+    seed: int,
+    advance: Callable[[int], None] | None,
+) -> _Found:
+    if mine.texts is None or (base is not None and base.texts is None):
+        return _Found()
+    number = {name: i for i, name in enumerate(bands.counts.prompts)}
+    parts = [mine] if base is None else [mine, base]
+    texts: list[str | None] = []
+    codes: list[int] = []
+    tuned: list[bool] = []
+    for part in parts:
+        for right, prompt, said in zip(part.right, part.prompts, part.texts or [], strict=True):
+            if right == 1.0 and prompt in number:
+                texts.append(said)
+                codes.append(number[prompt])
+                tuned.append(part is mine)
+    code, own = np.array(codes, dtype=np.int64), np.array(tuned, dtype=np.bool_)
+    if code.size == 0:
+        return _Found()
+    traces = read_traces(texts, content=content, advance=advance)
+    usual = _usual(traces, code, ~own, bands.band.size) if base is not None else None
+    each = np.full(code.size, np.nan) if usual is None else usual[code]
+    flagged = traces.flagged(each)
+    rare = bands.counts.rate <= HARD + 1e-9
+    test = None
+    if base is not None:
+        near = rare[code]
+        test = shortcut_test(
+            traces.take(near), code[near], own[near], alpha=alpha, margin=margin,
+            n_permutations=n_permutations, seed=seed,
+        )  # fmt: skip
+    never = own & (bands.counts.passed[code] == 0) if base is not None else np.zeros(0, np.bool_)
+    shown = np.flatnonzero(own & flagged & (rare[code] if rare[code].any() else True))
+    return _Found(
+        test,
+        (float(flagged[never].mean()), int(never.sum()), np.unique(code[never]).size)
+        if never.any()
+        else None,
+        {
+            name: (_mean(flagged[here & own]), _mean(flagged[here & ~own]))
+            for k, name in enumerate(BANDS)
+            if (here := bands.band[code] == k).any()
+        },
+        tuple(
+            _example(texts[i] or "", bands, int(code[i]), float(each[i]), content)
+            for i in shown[:MAX_EXAMPLES]
+        ),
+    )
+
+
+def _usual(traces: Traces, code: np.ndarray, of_base: BoolArray, size: int) -> FloatArray:
+    """(P,) median operations in right answers of the base; NaN where it has none."""
+    by_prompt: defaultdict[int, list[float]] = defaultdict(list)
+    for i, operations in zip(code[of_base], traces.operations[of_base], strict=True):
+        by_prompt[int(i)].append(float(operations))
+    out = np.full(size, np.nan)
+    for i, values in by_prompt.items():
+        out[i] = np.median(values)
+    return out
+
+
+def _mean(flagged: BoolArray) -> float | None:
+    return float(flagged.mean()) if flagged.size else None
+
+
+def _example(text: str, bands: Bands, prompt: int, usual: float, content: Content) -> Example:
+    known = None if np.isnan(usual) else usual
+    spans = (
+        *answer_repetition(text).spans,
+        *computation_skipping(text, usual_operations=known, content=content).spans,
+    )
+    first = spans[0]
+    excerpt = " ".join(text[first.start : first.start + EXCERPT].split())
+    return Example(
+        bands.counts.prompts[prompt],
+        BANDS[bands.band[prompt]],
+        tuple(dict.fromkeys(span.reason for span in spans)),
+        excerpt,
+        spans,
+    )
+
+
+def _rows(
+    bands: Bands,
+    after: PassCounts | None,
+    by_count: EstimatorCounts,
+    plain: EstimatorCounts,
+    flagged: Mapping[str, tuple[float | None, float | None]],
+) -> tuple[BandRow, ...]:
+    counts = bands.counts
+    update = update_by_counts(by_count, counts.passed, counts.samples)
+    gradient = update_by_counts(plain, counts.passed, counts.samples)
+    later = {} if after is None else dict(zip(after.prompts, after.rate.tolist(), strict=True))
+    rows: list[BandRow] = []
+    for k, name in enumerate(BANDS):
+        here = bands.band == k
+        again = [
+            later[p] for p, yes in zip(counts.prompts, here, strict=True) if yes and p in later
+        ]
+        tuned, base = flagged.get(name, (None, None))
+        rows.append(
+            BandRow(
+                name,
+                int(here.sum()),
+                float(counts.rate[here].mean()) if here.any() else None,
+                float(np.mean(again)) if again else None,
+                float(update[here].sum() / update.sum()) if update.sum() > 0.0 else None,
+                float(gradient[here].sum() / gradient.sum()) if gradient.sum() > 0.0 else None,
+                tuned,
+                base,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,324 @@
+"""Did the model become indifferent to truth: do its claims follow what it believes?
+
+The Bullshit Index with its sign, its degenerate case and its rank version; what is claimed where the
+truth is positive, negative or unknown; beliefs from option tokens or from hidden states.
+
+    >>> belief = np.linspace(0.0, 1.0, 1000)
+    >>> diagnose_truth(Claims(belief, belief >= 0.5)).verdict
+    'TRUTHFUL'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+from levelhead._arrays import FloatArray
+from levelhead.diagnose._truth_claims import (
+    Association,
+    ClaimRates,
+    ConditionRate,
+    association,
+    claim_rates,
+    claim_word,
+)
+from levelhead.diagnose._truth_compare import IndexChange, compare_indices, compare_rates
+from levelhead.diagnose._truth_files import (
+    HiddenStates,
+    Statements,
+    read_hidden,
+    read_statements,
+)
+from levelhead.diagnose._truth_index import (
+    ALPHA,
+    MARGIN,
+    BullshitIndex,
+    Truth,
+    bullshit_index,
+    uniform_ceiling,
+    verdict,
+)
+from levelhead.diagnose._truth_options import OptionBeliefs, option_beliefs, option_mass
+from levelhead.diagnose._truth_probe import LogisticProbe, ProbeResult, fit_probe, truth_probe
+from levelhead.diagnose._truth_result import Claims, Diagnosed, TruthResult
+from levelhead.diagnose._truth_words import build
+from levelhead.diagnose.section import Section
+from levelhead.errors import InvalidInputError
+
+__all__ = [
+    "Association",
+    "BullshitIndex",
+    "ClaimRates",
+    "Claims",
+    "ConditionRate",
+    "Diagnosed",
+    "HiddenStates",
+    "IndexChange",
+    "LogisticProbe",
+    "OptionBeliefs",
+    "ProbeResult",
+    "Statements",
+    "Truth",
+    "TruthResult",
+    "association",
+    "bullshit_index",
+    "claim_rates",
+    "claim_word",
+    "compare_indices",
+    "compare_rates",
+    "diagnose_truth",
+    "fit_probe",
+    "option_beliefs",
+    "option_mass",
+    "probe_beliefs",
+    "read_hidden",
+    "read_statements",
+    "section",
+    "truth_probe",
+    "uniform_ceiling",
+    "verdict",
+]
+
+N_BINS = 10
+"""Bins of belief in the picture."""
+
+
+def diagnose_truth(
+    model: Claims,
+    baseline: Claims | None = None,
+    *,
+    probe: ProbeResult | None = None,
+    options: OptionBeliefs | None = None,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+    level: float = 0.95,
+    n_boot: int = 1000,
+    n_perm: int = 1000,
+    seed: int = 0,
+    on_step: Callable[[str], None] | None = None,
+) -> TruthResult:
+    """Whether a model's claims follow its beliefs, and how that changed.
+
+    Args:
+        model: what it believes and says.
+        baseline: what it was before, on the same prompts.
+        probe: of the hidden states that the beliefs come from, to be shown beside the index.
+        options: of the option tokens that the beliefs come from, likewise.
+        margin: what counts as indifference, in (0, 1), see `verdict`.
+        alpha: false-alarm level of the verdict, in (0, 1).
+        level: of the intervals, in (0, 1).
+        n_boot: resamples, at least 100.
+        n_perm: permutations, at least 100.
+        seed: of both.
+        on_step: called with what is done next.
+
+    Returns:
+        The result.
+
+    Raises:
+        InvalidInputError: as in `bullshit_index`, `claim_rates` and `compare_indices`; or only one of
+            the models has prompt ids.
+
+    Properties: the same arguments give the same result.
+    Reference: Liang et al. 2025 (arXiv:2507.07484).
+
+    Example:
+        >>> belief = np.linspace(0.0, 1.0, 1000)
+        >>> result = diagnose_truth(Claims(belief, np.ones(1000)), Claims(belief, belief >= 0.5))
+        >>> result.verdict, result.baseline.verdict
+        ('DEGENERATE', 'TRUTHFUL')
+    """
+    if baseline is not None and (baseline.prompt_id is None) != (model.prompt_id is None):
+        raise InvalidInputError("prompt_id: expected in both models or in neither, got in one")
+    say = on_step or (lambda text: None)
+    found: list[Diagnosed] = []
+    for one in (model,) if baseline is None else (model, baseline):
+        say(f"measuring {one.name}")
+        found.append(_one(one, margin, alpha, level, n_boot, n_perm, seed))
+    changes: tuple[IndexChange, ...] = ()
+    rate_changes: tuple[IndexChange, ...] = ()
+    if baseline is not None:
+        say("comparing")
+        ids = None
+        if baseline.prompt_id is not None and model.prompt_id is not None:
+            ids = (baseline.prompt_id, model.prompt_id)
+        pairs = (baseline.belief, baseline.claim), (model.belief, model.claim)
+        changes = compare_indices(
+            *pairs, clusters=ids, level=level, n_boot=n_boot, n_perm=n_perm, seed=seed
+        )
+        if baseline.condition is not None and model.condition is not None:
+            rate_changes = compare_rates(
+                (baseline.condition, baseline.claim),
+                (model.condition, model.claim),
+                clusters=ids,
+                level=level,
+                n_boot=n_boot,
+                seed=seed,
+            )
+    return TruthResult(
+        model=found[0],
+        baseline=found[1] if baseline is not None else None,
+        changes=changes,
+        rate_changes=rate_changes,
+        probe=probe,
+        options=options,
+        margin=margin,
+        alpha=alpha,
+        seed=seed,
+    )
+
+
+def probe_beliefs(
+    hidden: HiddenStates,
+    statements: Statements,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    on_fit: Callable[[int], None] | None = None,
+) -> tuple[ProbeResult, FloatArray]:
+    """A linear probe on hidden states, and the belief that it reads for each row of a table.
+
+    Args:
+        hidden: the states; truth and topics from the same file, else from the table.
+        statements: the table; found by prompt id where the states have ids, else row by row.
+        level: of the interval, in (0, 1).
+        seed: of everything random.
+        on_fit: called with 1 for each of (folds x layers) searches.
+
+    Returns:
+        (the probe, (N,) beliefs, NaN for rows without hidden states).
+
+    Raises:
+        InvalidInputError: rows do not fit, or truth or topics are missing.
+
+    Edge cases: several states of one prompt are averaged after the probe.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> truth = rng.integers(0, 2, 80).astype(float)
+        >>> states = HiddenStates((truth[:, None] + rng.normal(size=(80, 2)),), ("0",), truth,
+        ...                       tuple(str(i % 8) for i in range(80)), None, None)
+        >>> nothing = np.full(80, np.nan)
+        >>> rows = Statements(nothing, truth, None, None, None, None, None, (), ())
+        >>> probe, belief = probe_beliefs(states, rows)
+        >>> belief.shape, probe.n_topics
+        ((80,), 8)
+    """
+    n, n_rows = len(hidden.layers[0]), statements.claim.size
+    if hidden.ids is None:
+        if n != n_rows:
+            raise InvalidInputError(
+                f"hidden states: expected {n_rows:,} rows, those of the table, got {n:,}; save an "
+                "array 'id' with them to match prompts"
+            )
+        row = list(range(n))
+    else:
+        if statements.ids is None:
+            raise InvalidInputError(
+                "hidden states: expected prompt ids in the table, since the states have them; name "
+                "their column with --prompt-id"
+            )
+        place = {one: i for i, one in reversed(list(enumerate(statements.ids)))}
+        row = [place.get(one, -1) for one in hidden.ids]
+        if max(row) < 0:
+            raise InvalidInputError(
+                "hidden states: expected ids of prompts in the table, got none of them"
+            )
+    label, topic = hidden.label, hidden.topic
+    for name, own, other in (
+        ("label", label, statements.label),
+        ("topic", topic, statements.topic),
+    ):
+        if own is None and (other is None or min(row) < 0):
+            raise InvalidInputError(
+                f"hidden states: expected an array {name!r} beside them, or a column named with "
+                f"--{name} for every row, got none"
+            )
+    if label is None and statements.label is not None:
+        label = statements.label[row]
+    if topic is None and statements.topic is not None:
+        topic = tuple(statements.topic[i] for i in row)
+    probe = truth_probe(
+        hidden.layers,
+        [] if label is None else label,
+        [] if topic is None else topic,
+        types=hidden.types,
+        names=hidden.names,
+        level=level,
+        seed=seed,
+        on_fit=on_fit,
+    )
+    if hidden.ids is None:
+        return probe, probe.belief
+    found: dict[str, list[float]] = {}
+    for one, value in zip(hidden.ids, probe.belief.tolist(), strict=True):
+        found.setdefault(one, []).append(value)
+    ids = () if statements.ids is None else statements.ids
+    means = [float(np.mean(found.get(one, [np.nan]))) for one in ids]
+    return probe, np.array(means, dtype=np.float64)
+
+
+def section(result: TruthResult) -> Section:
+    """The result in words, numbers, pictures and tables.
+
+    Args:
+        result: of `diagnose_truth`.
+
+    Returns:
+        The section that the command line prints and the report shows.
+
+    Example:
+        >>> belief = np.linspace(0.0, 1.0, 1000)
+        >>> section(diagnose_truth(Claims(belief, belief < 0.5))).verdict
+        'CONTRARY'
+    """
+    return build(result)
+
+
+def _one(
+    one: Claims, margin: float, alpha: float, level: float, n_boot: int, n_perm: int, seed: int
+) -> Diagnosed:
+    index = bullshit_index(
+        one.belief,
+        one.claim,
+        clusters=one.prompt_id,
+        level=level,
+        n_boot=n_boot,
+        n_perm=n_perm,
+        seed=seed,
+    )
+    word, reason = verdict(index, margin=margin, alpha=alpha)
+    rates = None
+    if one.condition is not None:
+        rates = claim_rates(
+            one.condition,
+            one.claim,
+            clusters=one.prompt_id,
+            level=level,
+            n_boot=n_boot,
+            n_perm=n_perm,
+            seed=seed,
+        )
+    independent = index.n_units == index.n
+    return Diagnosed(one.name, index, word, reason, rates, _curve(one, level, independent))
+
+
+def _curve(one: Claims, level: float, independent: bool) -> FloatArray:
+    p, y = np.asarray(one.belief, dtype=np.float64), np.asarray(one.claim, dtype=np.float64)
+    keep = ~(np.isnan(p) | np.isnan(y))
+    p, y = p[keep], y[keep]
+    place = np.minimum((p * N_BINS).astype(np.int64), N_BINS - 1)
+    points: list[tuple[float, float, float, float]] = []
+    for k in range(N_BINS):
+        mine = place == k
+        n = int(mine.sum())
+        if not n:
+            continue
+        low = high = float("nan")
+        if independent:
+            ends = stats.binomtest(int(y[mine].sum()), n).proportion_ci(level, method="wilson")
+            low, high = float(ends.low), float(ends.high)
+        points.append((float(p[mine].mean()), float(y[mine].mean()), low, high))
+    return np.array(points, dtype=np.float64).reshape(-1, 4)

@@ -1,0 +1,80 @@
+"""`levelhead diagnose` as a group, and how a diagnosis ends: the terminal, the JSON, the report."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from levelhead.cli._diagnose import MAX_ROWS, finish
+from levelhead.cli.diagnose import COMMANDS
+from levelhead.diagnose.section import Measure, Section, Table
+
+RUN = [sys.executable, "-m", "levelhead.cli", "diagnose"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RUN, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_question_has_a_command_that_ends_with_an_example(name: str) -> None:
+    module, attribute = COMMANDS[name][0].split(":")
+    command = getattr(importlib.import_module(module), attribute)
+    assert command.name in (name, "everything")
+    assert f"levelhead diagnose{'' if name == 'all' else f' {name}'} " in command.epilog
+
+
+def test_what_is_no_command_is_for_all_of_them(tmp_path: Path) -> None:
+    done = run(str(tmp_path / "base"), str(tmp_path / "tuned"))
+    assert done.returncode == 2
+    assert "base: expected a file" in done.stderr
+
+
+def test_a_single_misspelled_word_names_the_nearest() -> None:
+    done = run("sharpenning")
+    assert done.returncode == 2
+    assert "did you mean 'sharpening'" in done.stderr
+
+
+SECTION = Section(
+    name="formats",
+    title="Formats",
+    verdict="WITHIN DRIFT",
+    tone="open",
+    headline="One format gained, no more than drift alone would show.",
+    sentences=["Noise alone: 0.4."],
+    measures=[Measure("dominant share", 0.5, 0.4, 0.6, null=0.45, percent=True)],
+    tables=[
+        Table("Shares", ("format", "n"), [(f"[red]f{i}[/red]", i) for i in range(MAX_ROWS + 3)])
+    ],
+    warnings=["w"],
+    notes=["n"],
+)
+
+
+def test_it_prints_what_was_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    report = tmp_path / "r.html"
+    finish([SECTION, SECTION], report, None, False)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    for text in ("Formats  WITHIN DRIFT", "no more than drift", "Noise alone: 0.4.", "50%", "40% to 60%",
+                 "45%", "[red]f0[/red]", "3 more in the report and the JSON", "! w", "· n"):  # fmt: skip
+        assert text in out
+    assert f"[red]f{MAX_ROWS}[/red]" not in out
+    assert report.read_text().count('<section class="block"') == 2
+
+
+def test_json_on_standard_output_is_alone_there(capsys: pytest.CaptureFixture[str]) -> None:
+    finish([SECTION], None, Path("-"), False)
+    assert json.loads(capsys.readouterr().out)["sections"][0]["verdict"] == "WITHIN DRIFT"
+
+
+def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    finish([SECTION], None, tmp_path / "x.json", True)
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "x.json").exists()

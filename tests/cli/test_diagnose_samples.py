@@ -1,0 +1,78 @@
+"""Samples without confidences: the same labels, prompts and answers as with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from levelhead.cli._diagnose_samples import load_samples
+from levelhead.errors import RecordError
+from levelhead.readers import ReadLog, ReadOptions
+
+
+def write(path: Path, records: list[dict[str, Any]]) -> str:
+    path.write_text("\n".join(json.dumps(one) for one in records) + "\n")
+    return str(path)
+
+
+RECORDS = [
+    {"prompt_id": "a", "answer": "4", "correct": True},
+    {"prompt_id": "a", "answer": None, "correct": False},
+    {"prompt_id": "b", "answer": "5", "correct": None},
+]
+
+
+def test_it_reads_what_the_readers_read_and_no_confidence(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", RECORDS)
+    full = write(tmp_path / "y.jsonl", [{**one, "confidence": 0.5} for one in RECORDS])
+    log = ReadLog()
+    bare = load_samples(path, ReadOptions(), log)["x"]
+    other = load_samples(full, ReadOptions(), ReadLog(), evidence=("answer",))["y"]
+    np.testing.assert_array_equal(bare.label, other.label)
+    assert bare.prompt_id is not None
+    assert other.prompt_id is not None
+    assert bare.prompt_id.to_pylist() == other.prompt_id.to_pylist()
+    assert bare.columns["answer"].to_pylist() == other.columns["answer"].to_pylist()
+    assert np.isnan(bare.confidence).all()
+    assert bare.status_counts() == {"missing": 3}
+    assert f"{path}: its samples state no confidence; none is needed here" in log.notes
+
+
+def test_prompts_without_ids_and_right_answers(tmp_path: Path) -> None:
+    records = [{"prompt": "2+2?", "answer": a, "gold": "4"} for a in ("4.0", "5", "4")]
+    found = load_samples(write(tmp_path / "x.jsonl", records), ReadOptions(), ReadLog())["x"]
+    assert found.label.tolist() == [1.0, 0.0, 1.0]
+    assert found.clusters is not None
+    assert found.clusters.tolist() == [0, 0, 0]
+
+
+def test_models_folders_and_pools(tmp_path: Path) -> None:
+    write(tmp_path / "one.jsonl", [{**one, "model": "m"} for one in RECORDS])
+    write(tmp_path / "two.jsonl", [{**one, "model": "n"} for one in RECORDS])
+    found = load_samples(str(tmp_path), ReadOptions(), ReadLog())
+    assert sorted(found) == ["m", "n"]
+    assert list(load_samples(str(tmp_path), ReadOptions(only="n"), ReadLog())) == ["n"]
+
+
+def test_labels_may_come_from_another_file(tmp_path: Path) -> None:
+    log = [{"prompt_id": "a", "answer": "4"}, {"prompt_id": "b", "answer": "6"}]
+    right = [{"prompt_id": "a", "gold": "4"}, {"prompt_id": "b", "gold": "5"}]
+    labels = Path(write(tmp_path / "right.jsonl", right))
+    options = ReadOptions(labels=labels, unlabelled="answer")
+    found = load_samples(write(tmp_path / "x.jsonl", log), options, ReadLog())["x"]
+    assert found.label.tolist() == [1.0, 0.0]
+
+
+def test_other_errors_stay(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", RECORDS)
+    with pytest.raises(RecordError, match="expected a column named 'conf'"):
+        load_samples(path, ReadOptions(confidence="conf"), ReadLog())
+    with pytest.raises(RecordError, match=r"x.jsonl"):
+        load_samples(path, ReadOptions(correct="right"), ReadLog())
+    bad = write(tmp_path / "bad.jsonl", [{"prompt_id": "a", "correct": 3}])
+    with pytest.raises(RecordError, match=r"bad.jsonl.*correct"):
+        load_samples(bad, ReadOptions(), ReadLog())

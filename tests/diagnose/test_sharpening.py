@@ -1,0 +1,164 @@
+"""Verdicts in worlds whose truth is known, and how often they are false alarms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from levelhead.diagnose.sharpening import (
+    Samples,
+    SharpeningResult,
+    diagnose_sharpening,
+    pass_at_k_curve,
+)
+from levelhead.errors import InvalidInputError
+
+
+def of_counts(base: np.ndarray, tuned: np.ndarray, n: int, **given: float) -> SharpeningResult:
+    place = np.arange(n)
+    return diagnose_sharpening(
+        Samples.from_matrix(place < base[:, None], name="base"),
+        Samples.from_matrix(place < tuned[:, None], name="tuned"),
+        **given,  # type: ignore[arg-type]
+    )
+
+
+def beta(rng: np.random.Generator, problems: int) -> tuple[np.ndarray, np.ndarray]:
+    rates = rng.beta(0.35, 1.4, problems)
+    return rates, np.where(rates > 0.05, rates**0.35, 0.0)
+
+
+def test_a_model_that_lost_the_rare_and_raised_the_rest_is_sharpened() -> None:
+    rng = np.random.default_rng(0)
+    n = 256
+    base, tuned = (rng.binomial(n, rates) for rates in beta(rng, 400))
+    found = of_counts(base, tuned, n)
+    assert found.verdict == "SHARPEN"
+    assert found.crossing is not None
+    assert found.crossing_low is not None
+    assert found.crossing_high is not None
+    assert found.crossing_low <= found.crossing <= found.crossing_high
+    assert 10 <= found.crossing_low <= 14 <= found.crossing_high <= 18  # 14 in the population
+    assert found.crossing_share == 1.0
+    np.testing.assert_allclose(found.base, pass_at_k_curve(np.full(400, n), base))
+    assert found.first.value == pytest.approx((tuned.mean() - base.mean()) / n)
+    assert found.last.value == pytest.approx(np.mean(tuned > 0) - np.mean(base > 0))
+    assert found.first.low < 0.382 - 0.205 < found.first.high
+    assert found.cover[0.5].base == pytest.approx(0.147, abs=0.06)
+    assert found.cover[0.5].tuned == pytest.approx(0.438, abs=0.08)
+    assert np.all(found.bands[0] <= found.base)
+    assert np.all(found.base <= found.bands[1])
+
+
+def test_problems_out_of_reach_that_are_solved_are_expansion() -> None:
+    base = np.repeat([0, 20], [60, 60])
+    tuned = np.repeat([9, 0, 20], [12, 48, 60])
+    found = of_counts(base, tuned, 32)
+    assert found.verdict == "EXPAND"
+    assert found.table.tolist() == [[48, 12], [0, 60]]
+    # nine right ones all in one half of 64: C(32, 9) / C(64, 9), twelve times
+    assert found.expected_new == pytest.approx(12 * math.comb(32, 9) / math.comb(64, 9))
+    assert found.p_unlucky == pytest.approx(2.0**-12)
+
+
+def test_guesses_are_no_expansion_where_the_guess_rate_is_known() -> None:
+    base = np.repeat([0, 20], [60, 60])
+    tuned = np.repeat([1, 0, 20], [12, 48, 60])  # 12 of 60 by guessing 1 in 100 of 32 samples: 16.5
+    assert of_counts(base, tuned, 32).verdict == "EXPAND"
+    found = of_counts(base, tuned, 32, guess_rate=0.01)
+    assert found.verdict == "INCONCLUSIVE"
+    assert found.guessed_new == pytest.approx(60 * (1 - 0.99**32))
+    assert found.p_guessed > 0.5
+
+
+def test_a_base_model_that_was_unlucky_is_no_expansion() -> None:
+    base = np.repeat([0, 1, 2], [12, 14, 14])
+    tuned = np.full(40, 8)
+    found = of_counts(base, tuned, 8)
+    assert found.p_new < 1e-6  # it is no longer the same model
+    assert found.verdict == "INCONCLUSIVE"
+
+
+def test_few_losses_are_not_enough_whatever_the_bootstrap_says() -> None:
+    base = np.repeat([8, 1], [56, 4])
+    tuned = np.repeat([16, 0], [56, 4])
+    found = of_counts(base, tuned, 16)
+    assert found.last.high < 0.0  # four of four changes
+    assert found.last.p_down == pytest.approx(2.0**-4)
+    assert found.verdict == "INCONCLUSIVE"
+
+
+def test_an_unchanged_sample_is_no_finding() -> None:
+    base = np.array([0, 3, 8, 5] * 10)
+    found = of_counts(base, base, 8)
+    assert found.verdict == "INCONCLUSIVE"
+    assert found.crossing is None
+    assert found.crossing_low is None
+    assert found.crossing_share == 0.0
+    assert found.auc.value == 0.0
+
+
+def test_one_sample_of_each_problem_knows_no_curve() -> None:
+    found = of_counts(np.zeros(40, int), np.ones(40, int), 1)
+    assert found.k.tolist() == [1]
+    assert math.isnan(found.auc.value)
+    assert found.first.value == 1.0
+
+
+def test_many_samples_are_looked_at_on_a_grid_and_cross_where_every_k_says() -> None:
+    n = 3000
+    rng = np.random.default_rng(0)
+    base, tuned = (rng.binomial(n, rates) for rates in beta(rng, 100))
+    found = of_counts(base, tuned, n)
+    assert found.k.size <= 1024
+    assert (found.k[0], found.k[-1]) == (1, n)
+    every = [pass_at_k_curve(np.full(100, n), c) for c in (base, tuned)]
+    np.testing.assert_allclose(found.tuned, every[1][found.k - 1], atol=1e-12)
+    assert found.crossing == int((every[0] > every[1]).argmax()) + 1
+
+
+@pytest.mark.parametrize(
+    ("world", "wrong"),
+    [
+        (lambda rng: (rng.choice([0.0, 0.1, 0.6], 60),) * 2, ("SHARPEN", "EXPAND")),
+        (lambda rng: (np.full(60, 1 / 9), np.full(60, 0.9)), ("EXPAND",)),
+        (lambda rng: tuple(q * (rng.random(60) < 0.7) for q in (0.5, 0.9)), ("SHARPEN",)),
+    ],
+)
+def test_false_alarms_keep_their_level(
+    world: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]], wrong: tuple[str, ...]
+) -> None:
+    repeats = 60
+    seen = []
+    for seed in range(repeats):
+        rng = np.random.default_rng(seed)
+        base, tuned = (rng.binomial(8, rates) for rates in world(rng))
+        seen.append(of_counts(base, tuned, 8, n_boot=100, seed=seed).verdict)
+    for verdict in wrong:
+        assert seen.count(verdict) <= binom.ppf(0.999, repeats, 0.025)
+
+
+def test_the_seed_decides() -> None:
+    rng = np.random.default_rng(0)
+    base, tuned = (rng.binomial(16, rates) for rates in beta(rng, 40))
+    first, again, other = (of_counts(base, tuned, 16, seed=seed) for seed in (1, 1, 2))
+    assert first.first == again.first
+    assert first.first != other.first
+    assert first.base.tolist() == other.base.tolist()
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"guess_rate": 1.0}, r"guess_rate: expected a chance in \[0, 1\), got 1.0"),
+        ({"level": 95}, r"level: expected a value in \[0.5, 1\), got 95"),
+        ({"n_boot": 5}, "n_boot: expected at least 100 resamples, got 5"),
+    ],
+)
+def test_options_out_of_range(given: dict[str, float], text: str) -> None:
+    with pytest.raises(InvalidInputError, match=text):
+        of_counts(np.array([1]), np.array([1]), 2, **given)

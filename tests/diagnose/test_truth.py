@@ -1,0 +1,140 @@
+"""The truth diagnosis as a whole, and what it says."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from levelhead.diagnose._truth_result import Claims
+from levelhead.diagnose.truth import (
+    HiddenStates,
+    Statements,
+    diagnose_truth,
+    probe_beliefs,
+    section,
+)
+from levelhead.errors import InvalidInputError
+
+FAST = {"n_boot": 200, "n_perm": 200}
+
+
+def speakers(n: int = 300) -> tuple[Claims, Claims]:
+    """A truthful one, and the same after it learned to say yes."""
+    rng = np.random.default_rng(0)
+    kinds = rng.choice(["Positive", "Negative", "Unknown"], n)
+    b = np.where(kinds == "Positive", 0.8, np.where(kinds == "Negative", 0.2, 0.5))
+    b = np.clip(b + rng.normal(0, 0.12, n), 0, 1)
+    ids = [f"q{i}" for i in range(n)]
+    honest = np.where((kinds == "Unknown") & (rng.random(n) < 0.7), np.nan, b > 0.5)
+    pleasing = (rng.random(n) < 0.85).astype(float)
+    return (
+        Claims(b, honest, kinds.tolist(), ids, "base"),
+        Claims(b, pleasing, kinds.tolist(), ids, "tuned"),
+    )
+
+
+def test_a_model_that_became_indifferent() -> None:
+    base, tuned = speakers()
+    result = diagnose_truth(tuned, base, **FAST)
+    assert result.verdict == "INDIFFERENT"
+    assert result.baseline is not None
+    assert result.baseline.verdict == "TRUTHFUL"
+    found = section(result)
+    assert (found.verdict, found.tone, found.name) == ("INDIFFERENT", "bad", "truth")
+    assert found.headline.startswith("Claims hardly depend on beliefs: Bullshit Index 0.9")
+    words = " ".join(found.sentences)
+    assert "base was TRUTHFUL. On 300 common prompts the index went from" in words
+    assert "more indifferent; models swapped at random: p " in words
+    assert "in 95% of permutations" in words
+    assert [chart.title for chart in found.charts] == [
+        "What is claimed at which belief",
+        "What is claimed under which truth",
+    ]
+    assert all("<svg" in chart.svg for chart in found.charts)
+    names = [measure.name for measure in found.measures]
+    assert {"Bullshit Index", "rank version", "Cramer's V, truth by claim"} <= set(names)
+    assert found.tables[0].rows[1][:2] == ["tuned", "Negative"]
+    json.dumps(found.data, allow_nan=False)
+    assert found.data["model"]["index"]["value"] == result.model.index.value
+    assert found.data["baseline"]["verdict"] == "TRUTHFUL"
+
+
+def test_the_sign_is_said() -> None:
+    b = np.linspace(0, 1, 200)
+    found = section(diagnose_truth(Claims(b, b < 0.5), **FAST))
+    assert (found.verdict, found.tone) == ("CONTRARY", "bad")
+    assert "the opposite of what it believes: r -0.866" in found.headline
+
+
+def test_degenerate_and_thin_are_said() -> None:
+    b = np.linspace(0, 1, 200)
+    always = section(diagnose_truth(Claims(b, np.ones(200)), **FAST))
+    assert always.headline == (
+        "All 200 claims are yes, also the 100 where the model believes the opposite. Bullshit Index 1 "
+        "by definition."
+    )
+    thin = section(diagnose_truth(Claims(b, b > 0.97), **FAST))
+    assert thin.verdict == "INCONCLUSIVE"
+    assert thin.tone == "open"
+    index = thin.measures[0]
+    assert index.value is None
+    assert index.low is not None
+    assert index.note == "fewer than 10 claims of one kind: the interval alone is reported"
+    assert any("6 claims of yes and 194 of no" in text for text in thin.sentences)
+    nothing = section(diagnose_truth(Claims([0.5, np.nan], [np.nan, 1.0]), **FAST))
+    assert nothing.charts == []
+    assert nothing.measures[0].value is None
+    assert any("1 of 2 rows have no belief" in text for text in nothing.warnings)
+    assert nothing.headline.endswith("no row has both a belief and an explicit claim.")
+
+
+def test_the_curve_is_the_share_of_yes_by_belief() -> None:
+    result = diagnose_truth(Claims([0.05] * 10 + [0.95] * 30, [0] * 9 + [1] + [1] * 24 + [0] * 6))
+    assert result.model.curve[:, :2] == pytest.approx(np.array([[0.05, 0.1], [0.95, 0.8]]))
+    copies = diagnose_truth(Claims([0.05, 0.95] * 20, [0, 1] * 20, None, [1, 2] * 20), **FAST)
+    assert np.isnan(copies.model.curve[:, 2]).all()
+
+
+def test_a_probe_gives_beliefs_by_prompt() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 2, 120).astype(float)
+    h = truth[:, None] * 3 + rng.normal(size=(120, 4))
+    topic = tuple(str(i % 10) for i in range(120))
+    mixed = rng.permutation(120)
+    ids = tuple(f"q{i}" for i in range(120))
+    states = HiddenStates((h[mixed],), ("7",), None, None, None, tuple(ids[i] for i in mixed))
+    nothing = np.full(120, np.nan)
+    rows = Statements(nothing, truth, None, ids, truth, topic, None, (), ())
+    probe, belief = probe_beliefs(states, rows)
+    assert np.array_equal(belief[mixed], probe.belief)
+    assert (probe.layer, probe.n_topics) == ("7", 10)
+    found = section(diagnose_truth(Claims(belief, truth, None, ids), probe=probe, **FAST))
+    assert found.verdict == "TRUTHFUL"
+    assert "A linear probe of layer 7 tells true from false in unseen topics" in " ".join(
+        found.sentences
+    )
+    assert {"probe AUROC, unseen topics", "probe selectivity"} <= {m.name for m in found.measures}
+
+
+def test_what_does_not_fit_is_named() -> None:
+    b = np.linspace(0, 1, 20)
+    with pytest.raises(InvalidInputError, match="prompt_id: expected in both models or in neither"):
+        diagnose_truth(Claims(b, b > 0.5, None, list(range(20))), Claims(b, b > 0.5))
+    states = HiddenStates((np.zeros((3, 2)),), ("0",), None, None, None, None)
+    rows = Statements(b, b, None, None, None, None, None, (), ())
+    with pytest.raises(
+        InvalidInputError, match="hidden states: expected 20 rows, those of the table"
+    ):
+        probe_beliefs(states, rows)
+    states = HiddenStates((np.zeros((20, 2)),), ("0",), None, None, None, None)
+    with pytest.raises(
+        InvalidInputError, match="expected an array 'label' beside them, or a column"
+    ):
+        probe_beliefs(states, rows)
+    named = HiddenStates(
+        (np.zeros((20, 2)),), ("0",), None, None, None, tuple("abcdefghijklmnopqrst")
+    )
+    with pytest.raises(InvalidInputError, match="expected prompt ids in the table"):
+        probe_beliefs(named, rows)

@@ -1,0 +1,250 @@
+"""Whole comparisons of small models, beside torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from levelhead.diagnose.updates import UpdatesResult, density, diagnose_updates
+from levelhead.errors import InvalidInputError
+
+torch.set_num_threads(1)
+Weights = dict[str, torch.Tensor]
+
+
+def weights(seed: int = 0, kind: torch.dtype = torch.bfloat16) -> Weights:
+    """A model of two layers."""
+    dice = torch.Generator().manual_seed(seed)
+    shapes = {"model.embed_tokens.weight": (300, 64), "model.norm.weight": (64,)}
+    for i in range(2):
+        shapes[f"model.layers.{i}.self_attn.q_proj.weight"] = (64, 64)
+        shapes[f"model.layers.{i}.mlp.up_proj.weight"] = (200, 64)
+    return {
+        name: (0.02 * torch.randn(shape, generator=dice)).to(kind) for name, shape in shapes.items()
+    }
+
+
+def moved(before: Weights, step: float, seed: int, share: float = 1.0) -> Weights:
+    """After a Gaussian step on a random share of the weights."""
+    dice = torch.Generator().manual_seed(seed)
+    return {
+        name: (w.double() + step * torch.randn(w.shape, generator=dice).double()
+               * (torch.rand(w.shape, generator=dice) < share)).to(w.dtype)
+        for name, w in before.items()
+    }  # fmt: skip
+
+
+def compared(folder: Path, *models: Weights, **options: object) -> UpdatesResult:
+    """Save the models and compare them."""
+    files = []
+    for i, model in enumerate(models):
+        files.append(folder / f"{i}.safetensors")
+        save_file(model, files[-1])
+    return diagnose_updates(*files, threads=1, **options)  # type: ignore[arg-type]
+
+
+def test_densities_are_torchs(tmp_path: Path) -> None:
+    base = weights()
+    tuned = moved(base, 3e-5, 1)
+    found = compared(tmp_path, base, tuned, tolerances=(1e-5, 1e-3))
+    d = torch.cat([(tuned[k].double() - base[k].double()).abs().reshape(-1) for k in base])
+    w = torch.cat([base[k].double().abs().reshape(-1) for k in base])
+    assert found.tolerances == (0.0, 1e-5, 1e-3)
+    assert found.densities == pytest.approx(
+        [float((d > t).double().mean()) for t in (0, 1e-5, 1e-3)]
+    )
+    assert found.relative == pytest.approx(float((d > w / 256).double().mean()))
+    assert found.n == d.numel()
+    one = next(t for t in found.tensors if t.kind == "up_proj")
+    change = tuned[one.name].float() - base[one.name].float()
+    assert one.norm == pytest.approx(float(change.norm()), rel=1e-5)
+    assert one.mean_change == pytest.approx(float(change.abs().mean()), rel=1e-5)
+    assert one.rank is not None
+    assert one.rank.rank == int(torch.linalg.matrix_rank(change))
+    assert one.rank.how == "exact"
+    assert found.complete
+
+
+@pytest.mark.parametrize(
+    ("step", "share", "verdict"),
+    [
+        (2e-5, 1.0, "AS ROUNDING PRODUCES"),
+        (1e-4, 0.1, "SPARSE BEYOND ROUNDING"),
+        (1e-4, 0.5, "SPARSE BEYOND ROUNDING"),
+        (2e-3, 1.0, "DENSE"),
+        (0.0, 1.0, "UNCHANGED"),
+    ],
+)
+def test_verdicts(tmp_path: Path, step: float, share: float, verdict: str) -> None:
+    base = weights()
+    assert compared(tmp_path, base, moved(base, step, 2, share)).verdict == verdict
+
+
+def test_an_uneven_dense_step_is_not_called_sparse(tmp_path: Path) -> None:
+    base, dice = weights(), torch.Generator().manual_seed(4)
+    tuned = {
+        name: (w.double() + 1e-5 * torch.exp(torch.randn(w.shape, generator=dice)).double()
+               * torch.randn(w.shape, generator=dice).double()).to(w.dtype)
+        for name, w in base.items()
+    }  # fmt: skip
+    found = compared(tmp_path, base, tuned)
+    assert found.z is not None
+    assert found.z < -5  # no Gaussian step
+    assert found.verdict == "AS ROUNDING PRODUCES"
+
+
+def test_false_alarms_stay_at_their_level(tmp_path: Path) -> None:
+    rng, alarms, zs = np.random.default_rng(0), 0, []
+    for i in range(60):
+        base = {"x.weight": (0.02 * torch.randn(100, 60, generator=torch.Generator().manual_seed(i)))
+                .bfloat16()}  # fmt: skip
+        found = compared(tmp_path, base, moved(base, 10 ** rng.uniform(-5, -3.5), 100 + i), ranks=0)
+        alarms += found.verdict == "SPARSE BEYOND ROUNDING"
+        zs.append(found.z)
+    assert alarms <= 3  # more than 3 of 60 at 1% happen once in 3,000 times
+    assert sum(z < -2.326 for z in zs if z is not None) <= 4
+
+
+def test_two_runs_of_noise_overlap_as_the_matched_null_says(tmp_path: Path) -> None:
+    base = weights()
+    found = compared(tmp_path, base, moved(base, 1e-5, 5), moved(base, 1e-5, 6)).overlap
+    assert found is not None
+    assert found.one_sided is not None
+    assert found.one_sided > 3 * found.chance
+    assert found.one_sided == pytest.approx(found.matched, abs=0.03)
+    assert found.z is not None
+    assert abs(found.z) < 3.5
+
+
+def test_two_runs_that_move_the_same_weights_overlap_beyond_it(tmp_path: Path) -> None:
+    base, dice = weights(), torch.Generator().manual_seed(9)
+    mask = {name: torch.rand(w.shape, generator=dice) < 0.2 for name, w in base.items()}
+    one, two = (
+        {k: torch.where(mask[k], v, base[k]) for k, v in moved(base, 1e-4, seed).items()}
+        for seed in (7, 8)
+    )
+    found = compared(tmp_path, base, one, two).overlap
+    assert found is not None
+    assert found.z is not None
+    assert found.z > 20
+    both = sum(int(((one[k] != base[k]) & (two[k] != base[k])).sum()) for k in base)
+    first = sum(int((one[k] != base[k]).sum()) for k in base)
+    assert found.both == both
+    assert found.one_sided == both / first
+
+
+def test_threads_blocks_and_seeds_change_nothing_that_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = weights()
+    one = compared(tmp_path, base, moved(base, 3e-5, 1), moved(base, 3e-5, 2))
+    monkeypatch.setattr("levelhead.diagnose._updates_run.BLOCK", 1000)
+    files = [tmp_path / f"{i}.safetensors" for i in range(3)]
+    many = diagnose_updates(*files, threads=3)
+    again = diagnose_updates(*files, threads=1, seed=1)
+    assert many.densities == one.densities == again.densities
+    assert many.null_density == one.null_density != again.null_density
+    assert many.overlap is not None
+    assert one.overlap is not None
+    assert (many.overlap.both, many.overlap.one_sided) == (one.overlap.both, one.overlap.one_sided)
+
+
+def test_numbers_of_bfloat16_in_float32(tmp_path: Path) -> None:
+    base = weights()
+    tuned = moved(base, 1e-5, 3)
+    narrow = compared(tmp_path, base, tuned)
+    wide = compared(
+        tmp_path, {k: v.float() for k, v in base.items()}, {k: v.float() for k, v in tuned.items()}
+    )
+    assert wide.densities == narrow.densities
+    assert wide.verdict == narrow.verdict == "AS ROUNDING PRODUCES"
+    assert wide.null_density == pytest.approx(narrow.null_density, abs=0.02)
+    assert any("hold bfloat16 numbers" in note for note in wide.notes)
+
+
+def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
+    base = weights()
+    tuned = moved(base, 1e-4, 3)
+    tuned["model.norm.weight"][:5] = torch.nan
+    base["model.embed_tokens.weight"][0, 0] = torch.inf
+    found = compared(tmp_path, base, tuned)
+    lost = {one.kind: one.nonfinite for one in found.tensors if one.nonfinite}
+    assert lost == {"norm": 5, "embed_tokens": 1}
+    assert found.n == sum(w.numel() for w in base.values()) - 6
+    assert found.null_density is not None
+
+
+def test_an_adapter_has_a_low_rank_and_a_density_after_rounding(tmp_path: Path) -> None:
+    base, dice = weights(), torch.Generator().manual_seed(1)
+    name = "model.layers.1.mlp.up_proj.weight"
+    a, b = (0.02 * torch.randn(shape, generator=dice) for shape in ((4, 64), (200, 4)))
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    place = "base_model.model." + name.removesuffix(".weight")
+    save_file({place + ".lora_A.weight": a, place + ".lora_B.weight": b},
+              folder / "adapter_model.safetensors")  # fmt: skip
+    (folder / "adapter_config.json").write_text('{"lora_alpha": 4}')
+    save_file(base, tmp_path / "base.safetensors")
+    found = diagnose_updates(tmp_path / "base.safetensors", folder, threads=1)
+    merged = {**base, name: (base[name].float() + b @ a).bfloat16()}
+    save_file(merged, tmp_path / "merged.safetensors")
+    whole = diagnose_updates(
+        tmp_path / "base.safetensors", tmp_path / "merged.safetensors", threads=1
+    )
+    assert found.densities == pytest.approx(whole.densities, abs=1e-4)
+    rank = next(one.rank for one in found.tensors if one.name == name)
+    assert rank is not None
+    assert (rank.rank, rank.full, rank.how) == (4, 64, "adapter")
+    assert sum(one.changed > 0 for one in found.tensors) == 1
+    both = diagnose_updates(tmp_path / "base.safetensors", folder, tmp_path / "merged.safetensors")
+    assert both.overlap is not None
+    assert both.overlap.jaccard == pytest.approx(1.0, abs=0.001)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_keeps_what_was_compared(tmp_path: Path, threads: int) -> None:
+    base = weights()
+    save_file(base, tmp_path / "a.safetensors")
+    save_file(moved(base, 1e-4, 1), tmp_path / "b.safetensors")
+    seen: list[int] = []
+
+    def stop(count: int) -> None:
+        seen.append(count)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    files = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    found = diagnose_updates(*files, on_read=stop, on_start=seen.append, threads=threads)
+    assert seen[0] == sum(w.numel() for w in base.values())
+    assert not found.complete
+    assert (len(found.tensors), found.expected_tensors) == (2, 6)
+    assert found.n == sum(seen[1:3])
+    with pytest.raises(KeyboardInterrupt):
+        diagnose_updates(*files, on_read=lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tolerances": (-1.0,)}, "tolerance: expected a number of 0 or more, got -1"),
+        ({"tolerances": (float("nan"),)}, "tolerance: expected a number of 0 or more, got nan"),
+        ({"ranks": -1}, "ranks: expected a number of matrices"),
+        ({"threads": 0}, "threads: expected 1 or more, got 0"),
+    ],
+)
+def test_bad_options(options: dict[str, object], words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        diagnose_updates("nowhere", "nowhere", **options)  # type: ignore[arg-type]
+
+
+def test_density_by_hand_and_its_errors() -> None:
+    assert density([[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.5], [3.0, 4.001]]) == 0.5
+    assert density([1.0, 2.0], [1.0, 2.5], tolerance=0.5) == 0.0
+    with pytest.raises(InvalidInputError, match="expected equal shapes with numbers in them"):
+        density([1.0], [1.0, 2.0])
+    with pytest.raises(InvalidInputError, match="got NaN or an infinity"):
+        density([1.0], [np.nan])

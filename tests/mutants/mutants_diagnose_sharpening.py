@@ -1,0 +1,104 @@
+"""Wrong versions of pass@k and of the verdict on sharpening."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+FOLDER = "levelhead.diagnose."
+CURVES = ["tests/diagnose/test_sharpening_passk.py"]
+NULLS = ["tests/diagnose/test_sharpening_nulls.py"]
+COUNTS = ["tests/diagnose/test_sharpening_counts.py"]
+VERDICTS = [
+    "tests/diagnose/test_sharpening.py::test_problems_out_of_reach_that_are_solved_are_expansion"
+]
+UNLUCKY = ["tests/diagnose/test_sharpening.py::test_a_base_model_that_was_unlucky_is_no_expansion"]
+FEW = [
+    "tests/diagnose/test_sharpening.py::test_few_losses_are_not_enough_whatever_the_bootstrap_says"
+]
+
+MUTANTS = [
+    Mutant(
+        target=FOLDER + "_sharpening_passk",
+        old="np.maximum(wrong - j, 0) / np.where(total > j, total - j, np.nan)",
+        new="np.where(total > j, wrong / total, np.nan)",
+        why="draws with replacement: the plug-in 1 - (1 - c/n)^k, which is biased",
+        tests=CURVES,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_passk",
+        old="np.where(total > j, total - j, np.nan)",
+        new="np.maximum(total - j, 1)",
+        why="extrapolates beyond the samples that are there",
+        tests=CURVES,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_passk",
+        old="above = first > second + TIE",
+        new="above = first >= second",
+        why="a tie counts as a crossing",
+        tests=CURVES,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_passk",
+        old="steps = np.diff(np.log(grid))",
+        new="steps = np.diff(np.asarray(grid, dtype=float))",
+        why="the area over k, which the largest k decide",
+        tests=CURVES,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_nulls",
+        old="np.cumprod((n - s) / (2.0 * n - s))",
+        new="np.cumprod(np.full(s.size, 0.5))",
+        why="deals samples with replacement: 2^-s",
+        tests=NULLS,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_nulls",
+        old="bdtrc(least - 1, coins, chance)",
+        new="bdtrc(least, coins, chance)",
+        why="more than seen instead of as many or more",
+        tests=NULLS,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_nulls",
+        old="drawn[:, order]",
+        new="drawn",
+        why="the counts of the tuned model are added up in the order of the base model's",
+        tests=NULLS,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_counts",
+        old="rows.append(_Rows(moved[keep], label[keep] == 1.0, answer))",
+        new="rows.append(_Rows(moved[keep], label[keep] != 0.0, answer))",
+        why="a missing label counts as right",
+        tests=COUNTS,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_counts",
+        old="limit = np.where(size >= 2, size, 0)",
+        new="limit = np.full(problems, 1 << 40)",
+        why="the model that answers more often has more answers to spread over",
+        tests=COUNTS,
+    ),
+    Mutant(
+        target=FOLDER + "sharpening",
+        old="(null.p_new, unlucky[1], guessed[1])",
+        new="(null.p_new, guessed[1])",
+        why="a base model that was unlucky makes a sharpened one look expanded",
+        tests=UNLUCKY,
+    ),
+    Mutant(
+        target=FOLDER + "sharpening",
+        old="down = last.high < 0.0 and last.p_down <= tail",
+        new="down = last.high < 0.0",
+        why="a bootstrap of four changes is believed",
+        tests=FEW,
+    ),
+    Mutant(
+        target=FOLDER + "sharpening",
+        old="all(np.isnan(p) or p <= tail for p in p_new)",
+        new="all(p <= tail for p in p_new)",
+        why="without a guess rate nothing ever expands",
+        tests=VERDICTS,
+    ),
+]

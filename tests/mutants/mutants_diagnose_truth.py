@@ -1,0 +1,70 @@
+"""Wrong versions of the truth diagnosis."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+INDEX = "tests/diagnose/test_truth_index.py"
+RESAMPLE = "tests/diagnose/test_truth_resample.py"
+CLAIMS = "tests/diagnose/test_truth_claims.py"
+OPTIONS = "tests/diagnose/test_truth_options.py"
+PROBE = "tests/diagnose/test_truth_probe.py"
+
+MUTANTS = [
+    Mutant(
+        target="levelhead.diagnose._truth_index",
+        old="return None if value is None else 1.0 - abs(value)",
+        new="return None if value is None else 1.0 - value",
+        why="forgets the absolute value: a liar has an index of 1.87",
+        tests=[f"{INDEX}::test_the_speakers_of_the_reference"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_index",
+        old="if index.n_other_side < MIN_CLAIMS:",
+        new="if index.n_other_side < 0:",
+        why="a truthful model that is asked only what it believes is called degenerate",
+        tests=[f"{INDEX}::test_always_yes_is_no_finding_where_all_beliefs_say_yes"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_index",
+        old="nearest = 0.0 if low <= 0.0 <= high else min(abs(low), abs(high))",
+        new="nearest = min(abs(low), abs(high))",
+        why="an interval of r that holds 0 does not reach an index of 1",
+        tests=[f"{INDEX}::test_the_index_folds_at_no_correlation"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_resample",
+        old="won = yes / y if area is None else yes / y + no / (n - y) - area",
+        new="won = yes / y if area is None else (yes / y + no / (n - y)) / 2.0",
+        why="averages the two placements, which halves the spread of the area",
+        tests=[f"{RESAMPLE}::test_areas_are_resampled_to_first_order"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_resample",
+        old="unit = np.arange(p.size) if clusters is None else codes",
+        new="unit = np.arange(p.size) if clusters is not None else codes",
+        why="resamples rows where prompts are named",
+        tests=[f"{INDEX}::test_prompts_are_the_units"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_claims",
+        old="found = FIRST.match(text)",
+        new="found = FIRST.search(text)",
+        why="takes a yes anywhere in the judge's words for a claim",
+        tests=[f"{CLAIMS}::test_the_first_word_decides"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_options",
+        old="usable = (total >= min_mass) & (both > 0.0)",
+        new="usable = both > 0.0",
+        why="reads a belief from two tokens that are hardly ever said",
+        tests=[f"{OPTIONS}::test_little_mass_is_no_belief"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_probe",
+        old="run = _nested(stack, y, topics, costs, n_folds, rng, on_fit)",
+        new="run = _nested(stack, y, np.arange(y.size), costs, n_folds, rng, on_fit)",
+        why="splits rows and not topics, so that the probe has seen the topic",
+        tests=[f"{PROBE}::test_what_it_says_of_a_topic_does_not_depend_on_its_labels"],
+    ),
+]
