@@ -64,7 +64,7 @@ def rounding_density(weights: ArrayLike, step: float, storage: str = "bfloat16")
 
     Example:
         >>> round(rounding_density([0.02, 0.02, 0.002], 1e-5), 3)
-        0.004
+        0.149
     """
     w = np.asarray(weights, dtype=np.float64)
     form = format_named(storage)
