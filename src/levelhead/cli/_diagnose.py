@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from levelhead.cli._output import clean, console, emit, still_open
 from levelhead.diagnose.report import json_text, shown, write_report
 from levelhead.diagnose.section import Section
 from levelhead.diagnose.section import Table as Listing
+from levelhead.readers import ReadLog
 
 __all__ = ["finish"]
 
@@ -34,6 +36,7 @@ def finish(
     quiet: bool,
     *,
     title: str | None = None,
+    log: ReadLog | None = None,
 ) -> None:
     """Print the sections and write what was asked for; nothing is half-written.
 
@@ -43,7 +46,15 @@ def finish(
         json_path: the JSON file, a dash for standard output, or None.
         quiet: whether nothing is printed.
         title: what was diagnosed; the sections' titles unless given.
+        log: what the readers found, which goes before what every section says itself.
     """
+    if log is not None:
+        sections = [
+            dataclasses.replace(
+                one, warnings=[*log.warnings, *one.warnings], notes=[*log.notes, *one.notes]
+            )
+            for one in sections
+        ]
     with still_open():
         if json_path is not None:
             emit(json_path, json_text(sections))

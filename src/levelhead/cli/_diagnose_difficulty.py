@@ -121,13 +121,7 @@ def difficulty(
             seed=seed,
             advance=progress.advance,
         )
-    shown = section(result)
-    shown = dataclasses.replace(
-        shown,
-        warnings=[*log.warnings, *shown.warnings],
-        notes=[*log.notes, *shown.notes],
-    )
-    finish([shown], report, json_path, quiet)
+    finish([section(result)], report, json_path, quiet, log=log)
 
 
 def _check_traces(predictions: Predictions | None, traces: tuple[str, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,12 +98,7 @@ def sharpening(
         bar.say("drawing")
         bar.set(0.9)
         found = section(result)
-    found = dataclasses.replace(
-        found,
-        warnings=[*log.warnings, *found.warnings],
-        notes=[*log.notes, *found.notes],
-    )
-    finish([found], report, json_path, quiet)
+    finish([found], report, json_path, quiet, log=log)
 
 
 def _one(path: str, role: str, options: ReadOptions, log: ReadLog) -> Predictions:

@@ -358,17 +358,15 @@ def _other(formats: Sequence[str]) -> float:
     return sum(f == OTHER for f in formats) / len(formats)
 
 
-def _unable(ends: IntArray) -> str | None:
-    """Why nothing can be said, or None."""
+def _untested(
+    ends: IntArray, retained: float, interval: tuple[float, float]
+) -> tuple[str, str] | None:
+    """The verdict where no test is needed for it: nothing can be said, or half may be left."""
     if int(ends.sum(axis=1).min()) < LEAST:
-        return f"The start and the end need {LEAST} samples each."
+        return "INCONCLUSIVE", f"The start and the end need {LEAST} samples each."
     if float(effective_number(ends[0])) - 1.0 < ONE_FORMAT:
-        return "The start already has one format alone, so there was nothing left to collapse."
-    return None
-
-
-def _kept(retained: float, interval: tuple[float, float]) -> tuple[str, str] | None:
-    """The verdict where half of the diversity may be left."""
+        words = "The start already has one format alone, so there was nothing left to collapse."
+        return "INCONCLUSIVE", words
     if retained <= LOST:
         return None
     if interval[0] > LOST:
@@ -383,10 +381,8 @@ def _run_verdict(
     drift: DriftTest,
     level: float,
 ) -> tuple[str, str]:
-    if (reason := _unable(ends)) is not None:
-        return "INCONCLUSIVE", reason
-    if (kept := _kept(retained, interval)) is not None:
-        return kept
+    if (found := _untested(ends, retained, interval)) is not None:
+        return found
     if math.isnan(drift.p_number):
         return "INCONCLUSIVE", "There are too few steps to tell how strong drift is in this run."
     if drift.p_number <= level:
@@ -401,10 +397,8 @@ def _two_verdict(
     test: Homogeneity,
     level: float,
 ) -> tuple[str, str]:
-    if (reason := _unable(ends)) is not None:
-        return "INCONCLUSIVE", reason
-    if (kept := _kept(retained, interval)) is not None:
-        return kept
+    if (found := _untested(ends, retained, interval)) is not None:
+        return found
     if test.p_number <= level:
         return "COLLAPSE BEYOND NOISE", "Sampling noise alone loses less diversity."
     return "INCONCLUSIVE", "Sampling noise alone would lose as much diversity."
