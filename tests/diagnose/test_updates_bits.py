@@ -96,6 +96,29 @@ def test_what_is_not_finite_is_counted_apart(changed: bool) -> None:
     assert found.total == pytest.approx(0.25 * found.changed)
 
 
+@pytest.mark.parametrize("lost", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_is_seen_where_nothing_else_changed(lost: float) -> None:
+    form = FORMATS["bfloat16"]
+    bits = encode(np.array([-0.5, -0.25, lost, -0.5]), form)
+    found = tally(bits, bits, form, (0.0,))
+    assert (found.n, found.nonfinite, found.changed) == (3, 1, 0)
+
+
+@pytest.mark.parametrize("places", [(0, 1), (1, 0), (1, 1)])
+def test_models_need_not_lie_at_even_places(places: tuple[int, int]) -> None:
+    form, rng = FORMATS["bfloat16"], np.random.default_rng(5)
+    a = encode(rng.normal(size=1001), form)
+    b = a.copy()
+    b[::7] = encode(rng.normal(size=b[::7].size), form)
+    moved = [np.r_[np.zeros(k, a.dtype), x][k:][:1000] for k, x in zip(places, (a, b), strict=True)]
+    found, wanted = tally(*moved, form, LEVELS), tally(a[:1000], b[:1000], form, LEVELS)
+    assert found.changed == 143
+    assert np.array_equal(found.above, wanted.above)
+    assert found.total == pytest.approx(
+        np.abs(decode(a, form) - decode(b, form))[:1000].sum(), rel=1e-5
+    )
+
+
 def test_the_two_zeros_are_one_number() -> None:
     form = FORMATS["bfloat16"]
     a, b = np.zeros(100), np.full(100, -0.0)

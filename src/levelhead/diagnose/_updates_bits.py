@@ -30,14 +30,15 @@ __all__ = [
 Bits = npt.NDArray[Any]
 """Unsigned integers of the format's width."""
 
-CHUNK = 1 << 16
-"""Weights that are compared at once: their temporaries fit into a core's cache."""
+CHUNK, PART = 1 << 17, 1 << 15
+"""Weights that are compared at once, and changed ones that are computed with at once: their temporaries
+fit into a core's cache."""
 
-FEW = 1 / 16
-"""Share of changed weights up to which picking them out beats computing with all."""
+FEW = 1 / 2
+"""Share of words with a changed weight up to which picking them out beats computing with all."""
 
-PROBE = 16
-"""One of so many weights is looked at to tell which way is faster."""
+UPPER, MASK = np.uint32(16), np.uint32(0xFFFF0000)
+"""Where the second of two numbers of 16 bits lies in a word."""
 
 RELATIVE = 2.0**-8
 """A change below this share of the weight is smaller than half a step of bfloat16."""
@@ -169,8 +170,8 @@ class Scratch:
 
     def __init__(self, form: Format) -> None:
         kind = np.float64 if form.name == "float64" else np.float32
-        self.before, self.after = (np.empty(CHUNK, kind) for _ in range(2))
-        self.change, self.ones = np.empty(CHUNK, kind), np.ones(CHUNK, kind)
+        self.before, self.after = (np.empty(PART, kind) for _ in range(2))
+        self.change, self.ones = np.empty(PART, kind), np.ones(PART, kind)
         self.flags = np.empty(CHUNK, dtype=bool)
 
 
@@ -201,29 +202,48 @@ def tally(
 def _chunk(
     before: Bits, after: Bits, form: Format, tolerances: tuple[float, ...], scratch: Scratch
 ) -> Tally:
-    n, none = before.size, np.zeros(len(tolerances), np.int64)
-    probe = before[::PROBE] != after[::PROBE]
-    if np.count_nonzero(probe) <= FEW * probe.size:
-        if int((before & before.dtype.type(form.sign - 1)).max()) >= form.infinity:
+    n, old, new = before.size, _words(before), _words(after)
+    if old.size != new.size:  # only one of them lies at even places
+        old, new = before, after
+    differ = np.not_equal(old, new, out=scratch.flags[: old.size])
+    count = int(np.count_nonzero(differ))
+    if count <= FEW * old.size:
+        if not _is_finite(before, form):
             return _finite_chunk(before, after, form, tolerances, scratch)
-        differ = np.not_equal(before, after, out=scratch.flags[:n])
-        count = int(np.count_nonzero(differ))
         if not count:
-            return Tally(n, above=none)
-        if count <= 2 * FEW * n:
-            where = np.flatnonzero(differ)
-            before, after = before[where], after[where]
+            return Tally(n, above=np.zeros(len(tolerances), np.int64))
+        where = np.flatnonzero(differ)
+        before, after = (words.take(where).view(before.dtype) for words in (old, new))
     found = _sums(before, after, form, tolerances, scratch)
-    if not np.isfinite(found.total) and not _all_finite(before, after, form):
+    if not np.isfinite(found.total) and not all(_is_finite(x, form) for x in (before, after)):
         return _finite_chunk(before, after, form, tolerances, scratch, n - before.size)
     found.n = n
     return found
 
 
+def _words(bits: Bits) -> Bits:
+    """Two neighbors of 16 bits as one word: half as many to compare and to pick."""
+    if bits.itemsize != 2 or bits.size % 2 or not bits.flags.c_contiguous:
+        return bits
+    words = bits.view(np.uint32)
+    return words if words.flags.aligned else bits
+
+
 def _sums(
     before: Bits, after: Bits, form: Format, tolerances: tuple[float, ...], scratch: Scratch
 ) -> Tally:
-    """The sums over these pairs, in few passes over memory that is there already."""
+    """The sums over these pairs."""
+    found = Tally(above=np.zeros(len(tolerances), np.int64))
+    for start in range(0, before.size, PART):
+        old, new = before[start : start + PART], after[start : start + PART]
+        found.add(_part(old, new, form, tolerances, scratch))
+    return found
+
+
+def _part(
+    before: Bits, after: Bits, form: Format, tolerances: tuple[float, ...], scratch: Scratch
+) -> Tally:
+    """The sums over as many pairs as memory is there for, in few passes."""
     n = before.size
     old = _decoded(before, form, scratch.before[:n])
     new = _decoded(after, form, scratch.after[:n])
@@ -244,21 +264,20 @@ def _decoded(bits: Bits, form: Format, out: npt.NDArray[np.floating]) -> npt.NDA
     decides."""
     if form.name != "bfloat16":
         return decode(bits, form)
-    wide, half = out.view(np.uint32), bits.size // 2
-    if bits.size % 2 == 0 and bits.flags.c_contiguous and bits.ctypes.data % 4 == 0:
-        # Two neighbors are one word: those at even places, then those at odd ones.
-        words = bits.view(np.uint32)
-        np.left_shift(words, np.uint32(16), out=wide[:half])
-        np.bitwise_and(words, np.uint32(0xFFFF0000), out=wide[half:])
+    wide, words = out.view(np.uint32), _words(bits)
+    if words is not bits:  # those at even places, then those at odd ones
+        np.left_shift(words, UPPER, out=wide[: words.size])
+        np.bitwise_and(words, MASK, out=wide[words.size :])
         return out
     np.copyto(wide, bits)
-    np.left_shift(wide, np.uint32(16), out=wide)
+    np.left_shift(wide, UPPER, out=wide)
     return out
 
 
-def _all_finite(before: Bits, after: Bits, form: Format) -> bool:
-    mask = before.dtype.type(form.sign - 1)
-    return all(int((x & mask).max()) < form.infinity for x in (before, after))
+def _is_finite(bits: Bits, form: Format) -> bool:
+    """Whether neither the largest positive nor the largest negative is infinite or NaN."""
+    signed = bits.view(bits.dtype.str.replace("u", "i"))
+    return int(signed.max()) < form.infinity and int(bits.max()) < form.sign + form.infinity
 
 
 def _finite_chunk(

@@ -30,7 +30,7 @@ OPEN_SHARE, OPEN_LEAST = 0.75, 30
 """Of the weights that rounding cannot hide a step from, fewer than this share of what the null expects
 must have changed, and there must be so many of them, before an update is called sparse."""
 
-BLOCK = 1 << 18
+BLOCK = 1 << 20
 """Weights that are read at a time: the processor keeps them at hand while they are compared."""
 WIDE = 1 << 19
 """Weights that are sketched at a time."""
