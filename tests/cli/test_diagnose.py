@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import subprocess
@@ -35,6 +36,13 @@ def test_what_is_no_command_is_for_all_of_them(tmp_path: Path) -> None:
     assert "base: expected a file" in done.stderr
 
 
+def test_a_single_path_is_no_misspelled_command(tmp_path: Path) -> None:
+    (tmp_path / "both.jsonl").write_text("{}")
+    done = run(str(tmp_path / "both.jsonl"))
+    assert done.returncode == 2
+    assert "--models BASE TUNED" in done.stderr
+
+
 def test_a_single_misspelled_word_names_the_nearest() -> None:
     done = run("sharpenning")
     assert done.returncode == 2
@@ -52,6 +60,7 @@ SECTION = Section(
     tables=[
         Table("Shares", ("format", "n"), [(f"[red]f{i}[/red]", i) for i in range(MAX_ROWS + 3)])
     ],
+    next_steps=["retrain"],
     warnings=["w"],
     notes=["n"],
 )
@@ -63,10 +72,26 @@ def test_it_prints_what_was_found(capsys: pytest.CaptureFixture[str], tmp_path: 
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     for text in ("Formats  WITHIN DRIFT", "no more than drift", "Noise alone: 0.4.", "50%", "40% to 60%",
-                 "45%", "[red]f0[/red]", "3 more in the report and the JSON", "! w", "· n"):  # fmt: skip
+                 "45%", "[red]f0[/red]", "3 more in the report", "> retrain", "! w", "· n"):  # fmt: skip
         assert text in out
     assert f"[red]f{MAX_ROWS}[/red]" not in out
-    assert report.read_text().count('<section class="block"') == 2
+    assert out.splitlines()[0].split() == [
+        "Formats",
+        "WITHIN",
+        "DRIFT",
+    ]  # what was found comes first
+    assert out.splitlines()[0] == out.splitlines()[1]
+    page = report.read_text()
+    assert page.count('<section class="block"') == page.count("<li>retrain</li>") == 2
+    assert '<th scope="col"><bdi>format' in page
+    assert '<th scope="col" class="n"><bdi>n<' in page
+
+
+def test_long_sentences_hang_below_their_first_word(capsys: pytest.CaptureFixture[str]) -> None:
+    finish([dataclasses.replace(SECTION, sentences=["word " * 30])], None, None, False)
+    lines = capsys.readouterr().out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("- word"))
+    assert lines[first + 1].startswith("  word")
 
 
 def test_json_on_standard_output_is_alone_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,8 +74,10 @@ def test_everything_that_the_files_hold(tmp_path: Path) -> None:
     report = tmp_path / "r.html"
     found = run(base, write(tmp_path / "tuned.jsonl", tuned), "-o", report)
     said = verdicts(found)
-    assert said["audit"] == "OVERCONFIDENT"
+    assert said["audit"] == "WORSE CALIBRATED"
     assert found["audit"]["tone"] == "bad"  # .5 against .31 before, .97 against .5 now
+    assert found["audit"]["headline"].startswith("tuned is worse calibrated than base")
+    assert "levelhead calibrate" in " ".join(found["audit"]["next_steps"])
     assert said["sharpening"] == "SHARPEN"
     assert "NOT DIAGNOSED" not in (said["formats"], said["difficulty"])
     assert said["updates"] == said["truth"] == "NOT DIAGNOSED"
@@ -83,6 +85,79 @@ def test_everything_that_the_files_hold(tmp_path: Path) -> None:
     assert list(found)[-2:] == ["updates", "truth"]  # what is not diagnosed comes last
     page = report.read_text()
     assert all(f'id="{name}"' in page for name in EVERY)
+
+
+def test_a_repair_is_told_of_the_tuned_model(tmp_path: Path) -> None:
+    sure = write(tmp_path / "sure.jsonl", samples([0.5] * 60, 0.97, "a", n=2))
+    even = write(tmp_path / "even.jsonl", samples([0.5] * 60, 0.5, "b", n=2))
+    found = run(sure, even)["audit"]
+    assert (found["verdict"], found["tone"], found["next_steps"]) == (
+        "BETTER CALIBRATED",
+        "good",
+        [],
+    )
+    assert found["headline"].startswith(
+        "even is better calibrated than sure: its ECE changed by -0.470"
+    )
+
+
+def test_a_model_beside_itself(tmp_path: Path) -> None:
+    rows = write(tmp_path / "x.jsonl", samples([0.5] * 60, 0.97, "a"))
+    found = run(rows, rows)
+    assert found["audit"]["verdict"] == "NO CLEAR CHANGE"
+    assert "hold the same rows" in found["audit"]["warnings"][0]
+    assert "hold the same rows" not in " ".join(found["sharpening"]["warnings"])
+
+
+def test_one_file_that_holds_both_models(tmp_path: Path) -> None:
+    rows = [
+        {**row, "model": name}
+        for name, sure in (("old", 0.5), ("new", 0.97))
+        for row in samples([0.5] * 60, sure, "a")
+    ]
+    both = write(tmp_path / "both.jsonl", rows)
+    found = run(both, "--models", "old", "new")["audit"]
+    assert found["headline"].startswith("new is worse calibrated than old")
+    with pytest.raises(LevelheadError, match=r"TUNED: expected a second path.*--models BASE TUNED"):
+        run(both)
+    with pytest.raises(LevelheadError, match=r"got 2: old, new.*--models BASE TUNED"):
+        run(both, both)
+    with pytest.raises(LevelheadError, match="'older'"):
+        run(both, "--models", "old", "older")
+
+
+def test_both_models_are_judged_on_the_prompts_that_both_have(tmp_path: Path) -> None:
+    base = samples([0.5] * 60, 0.5, "a", n=4)
+    more = [{**row, "prompt_id": f"{row['prompt_id']}-more", "correct": False} for row in base]
+    found = run(
+        write(tmp_path / "base.jsonl", base + more),
+        write(tmp_path / "tuned.jsonl", samples([0.5] * 60, 0.97, "a", n=4)),
+    )["audit"]
+    assert [one["value"] for one in found["measures"]] == pytest.approx([0.0, 0.47])
+    assert found["tables"][0]["rows"][0][1:3] == pytest.approx([0.0, 0.47])
+    assert any("240 records of base and 0 of tuned are left out" in w for w in found["warnings"])
+
+
+def test_texts_alone(tmp_path: Path) -> None:
+    rows = samples([0.5] * 60, None, "It is \\boxed{4}", n=2)
+    bare = [{key: row[key] for key in ("prompt_id", "text")} for row in rows]
+    others = [{**row, "text": "plain words " + row["text"][-4:]} for row in bare]
+    found = run(write(tmp_path / "base.jsonl", bare), write(tmp_path / "tuned.jsonl", others))
+    assert found["formats"]["verdict"] != "NOT DIAGNOSED"
+    for name in ("audit", "sharpening", "difficulty"):
+        assert found[name]["verdict"] == "NOT DIAGNOSED"
+        assert "does not say (--correct)" in found[name]["headline"]
+
+
+def test_one_question_that_fails_leaves_the_others(tmp_path: Path) -> None:
+    base = samples([0.5] * 30, 0.5, "a")
+    other = [{**row, "prompt_id": f"{row['prompt_id']}-b"} for row in samples([0.5] * 30, 0.5, "a")]
+    found = run(write(tmp_path / "base.jsonl", base), write(tmp_path / "tuned.jsonl", other))
+    assert found["audit"]["verdict"] == "NOT DIAGNOSED"
+    assert "none in common" in found["audit"]["headline"]
+    assert found["formats"]["verdict"] != "NOT DIAGNOSED"
+    with pytest.raises(LevelheadError, match="estimator"):
+        run(tmp_path / "base.jsonl", tmp_path / "tuned.jsonl", "--estimator", "gpro")
 
 
 def test_chances_of_events_are_audited_only(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from levelhead.cli._diagnose_samples import load_samples
+from levelhead.cli._diagnose_samples import TRACES, load_samples
 from levelhead.errors import RecordError
 from levelhead.readers import ReadLog, ReadOptions
 
@@ -65,6 +65,54 @@ def test_labels_may_come_from_another_file(tmp_path: Path) -> None:
     options = ReadOptions(labels=labels, unlabelled="answer")
     found = load_samples(write(tmp_path / "x.jsonl", log), options, ReadLog())["x"]
     assert found.label.tolist() == [1.0, 0.0]
+
+
+def test_a_number_in_an_answer_tag_is_an_answer(tmp_path: Path) -> None:
+    """A rollout that ends in <answer>37</answer> is not 37% sure."""
+    rows = [
+        {"prompt_id": str(i), "completion": f"So <answer>{i}</answer>", "correct": i % 2 == 0}
+        for i in range(20)
+    ]
+    found = load_samples(
+        write(tmp_path / "x.jsonl", rows), ReadOptions(), ReadLog(), evidence=TRACES
+    )
+    assert np.isnan(found["x"].confidence).all()
+    assert found["x"].columns["text"].to_pylist() == [row["completion"] for row in rows]
+    asked = ReadOptions(elicitation="percent_tag")
+    stated = load_samples(write(tmp_path / "y.jsonl", rows), asked, ReadLog())["y"]
+    np.testing.assert_allclose(stated.confidence, np.arange(20) / 100)
+
+
+def test_chats_are_what_the_assistant_said_last(tmp_path: Path) -> None:
+    def chat(*turns: str) -> list[dict[str, str]]:
+        roles = ("user", "assistant")
+        return [{"role": roles[i % 2], "content": text} for i, text in enumerate(turns)]
+
+    rows = [
+        {"prompt_id": "a", "correct": True, "completion": chat("Put it in \boxed{}", "4")},
+        {"prompt_id": "b", "correct": False, "completion": chat("Why?", "no", "Again", "yes")},
+        {"prompt_id": "c", "correct": False, "completion": chat("Why?")},
+    ]
+    log = ReadLog()
+    path = write(tmp_path / "x.jsonl", rows)
+    found = load_samples(path, ReadOptions(), log, evidence=("text", "completion"))["x"]
+    assert found.columns["text"].to_pylist() == ["4", "yes", None]
+    assert found.columns["completion"].to_pylist() == ["4", "yes", None]
+    assert any("the last turn of the assistant" in note for note in log.notes)
+
+
+def test_texts_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", [{"prompt_id": "a", "text": "It is 4."}])
+    with pytest.raises(RecordError, match="expected a column that says what was right"):
+        load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES)
+    found = load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES, labelled=False)["x"]
+    assert np.isnan(found.label).all()
+    assert found.columns["text"].to_pylist() == ["It is 4."]
+
+
+def test_a_column_of_confidences_that_holds_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", [{**one, "confidence": None} for one in RECORDS])
+    assert np.isnan(load_samples(path, ReadOptions(), ReadLog())["x"].confidence).all()
 
 
 def test_other_errors_stay(tmp_path: Path) -> None:

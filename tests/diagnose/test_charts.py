@@ -42,6 +42,25 @@ def test_bars_carry_their_values() -> None:
     assert {"code", "boxed", "start", "end", "drift alone", "50%", "25%", "90%"} <= set(words(svg))
 
 
+def test_a_number_stands_behind_the_tick_that_would_cut_through_it() -> None:
+    def place(mark: float) -> float:
+        svg = bar_chart(["a", "b"], [("x", [0.47, 1.0])], label="x", prefix="b", marks=[mark, 0.1])
+        for text in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):
+            if text.text == "0.47":
+                return float(text.get("x", "nan"))
+        raise AssertionError(svg)
+
+    assert place(0.6) > place(0.51) > place(0.9) == place(0.2)
+
+
+def test_small_numbers_on_an_axis_of_powers_are_short_and_few() -> None:
+    x = 2.0 ** np.arange(-14, 0)
+    svg = line_chart([Curve("a", x, x)], x_label="|w|", label="x", prefix="p", log_x=True)
+    ticks = [word for word in words(svg) if word.startswith("0.") or "e-" in word]
+    assert all(len(word) <= 8 for word in ticks)
+    assert "0.00098" in ticks or len(ticks) >= 2
+
+
 def test_hostile_names_are_plain_text() -> None:
     bars = bar_chart([EVIL, "$a_b$"], [(EVIL, [0.5, 0.2])], label=EVIL, prefix="x")
     lines = line_chart([Curve(EVIL, K, K)], x_label="k", label=EVIL, prefix="x", mark=(2.0, EVIL))

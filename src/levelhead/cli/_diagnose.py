@@ -18,7 +18,7 @@ from levelhead.diagnose.section import Section
 from levelhead.diagnose.section import Table as Listing
 from levelhead.readers import ReadLog
 
-__all__ = ["finish"]
+__all__ = ["finish", "with_log"]
 
 STYLES = {"bad": "bold red", "good": "bold green", "open": "bold"}
 
@@ -49,12 +49,7 @@ def finish(
         log: what the readers found, which goes before what every section says itself.
     """
     if log is not None:
-        sections = [
-            dataclasses.replace(
-                one, warnings=[*log.warnings, *one.warnings], notes=[*log.notes, *one.notes]
-            )
-            for one in sections
-        ]
+        sections = [with_log(one, log) for one in sections]
     with still_open():
         if json_path is not None:
             emit(json_path, json_text(sections))
@@ -63,6 +58,8 @@ def finish(
         if quiet or on_stdout(json_path):
             return
         screen = console()
+        if len(sections) > 1:
+            _overview(screen, sections)
         for i, section in enumerate(sections):
             if i:
                 screen.rule(style="dim")
@@ -72,14 +69,37 @@ def finish(
             screen.print(Text(f"report: {report}"))
 
 
+def with_log(section: Section, log: ReadLog) -> Section:
+    """The section with what the readers found before what it says itself.
+
+    Args:
+        section: of a diagnosis.
+        log: of what was read for it.
+
+    Returns:
+        The same, with more warnings and notes.
+    """
+    return dataclasses.replace(
+        section, warnings=[*log.warnings, *section.warnings], notes=[*log.notes, *section.notes]
+    )
+
+
+def _overview(screen: Console, sections: Sequence[Section]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for section in sections:
+        word = Text(clean(section.verdict), style=STYLES[section.tone])
+        table.add_row(Text(clean(section.title)), word)
+    screen.print(table)
+    screen.rule(style="dim")
+
+
 def _show(screen: Console, section: Section) -> None:
     line = Text(clean(section.title), style="bold")
     line.append("  ")
     line.append(clean(section.verdict), style=STYLES[section.tone])
     screen.print(line)
     screen.print(Text(clean(section.headline), style="bold"))
-    for sentence in section.sentences:
-        screen.print(Text(clean(sentence)))
+    _points(screen, "-", section.sentences)
     if section.measures:
         screen.print()
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -92,10 +112,22 @@ def _show(screen: Console, section: Section) -> None:
     for listing in section.tables:
         screen.print()
         _list(screen, listing)
-    for text in section.warnings:
-        screen.print(Text(f"! {clean(text)}", style="yellow"))
-    for text in section.notes:
-        screen.print(Text(f"· {clean(text)}", style="dim"))
+    if section.next_steps:
+        screen.print()
+        screen.print(Text("What to do", style="bold"))
+        _points(screen, ">", section.next_steps)
+    _points(screen, "!", section.warnings, "yellow")
+    _points(screen, "·", section.notes, "dim")
+
+
+def _points(screen: Console, sign: str, texts: Sequence[str], style: str = "") -> None:
+    """Each text behind its sign, further lines of it below its first word."""
+    if not texts:
+        return
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for text in texts:
+        table.add_row(Text(sign, style=style), Text(clean(text), style=style))
+    screen.print(table)
 
 
 def _list(screen: Console, listing: Listing) -> None:

@@ -6,30 +6,31 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
 from levelhead.cli._console import Progress
-from levelhead.cli._diagnose_samples import TRACES, one_model
+from levelhead.cli._diagnose_samples import TRACES, models_option, two_models
 from levelhead.cli._options import json_option, on_stdout, path_option, quiet_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._reading import read_options, reading_options, resampling_options
-from levelhead.errors import InvalidInputError
+from levelhead.errors import InvalidInputError, LevelheadError
 from levelhead.readers import ReadLog, ReadOptions
 from levelhead.readers._remote import is_remote
 
 if TYPE_CHECKING:
-    from levelhead.audit.result import AuditResult
     from levelhead.diagnose.section import Section
+    from levelhead.records import Predictions
 
-__all__ = ["audit_section", "everything"]
+__all__ = ["everything"]
 
 EPILOG = """\b
 Examples:
   levelhead diagnose base/ tuned/ -o report.html
   levelhead diagnose base.parquet tuned.parquet --weights base-model/ tuned-model/
+  levelhead diagnose both.parquet --models base tuned
   levelhead diagnose base-model/ tuned-model/
 """
 
@@ -45,22 +46,11 @@ TITLES = {
     "truth": "Indifference to truth",
 }
 
-NEEDED = (
-    "ece",
-    "mean_confidence",
-    "accuracy",
-    "overconfidence",
-    "errors_at_90",
-    "brier",
-    "auroc",
-    "trust",
-)
-"""The metrics of the audit that are shown; `levelhead audit` has them all."""
-
 
 @click.command("all", epilog=EPILOG)
 @click.argument("base")
-@click.argument("tuned")
+@click.argument("tuned", required=False)
+@models_option
 @click.option(
     "--weights",
     nargs=2,
@@ -90,7 +80,8 @@ NEEDED = (
 @reading_options
 def everything(
     base: str,
-    tuned: str,
+    tuned: str | None,
+    models: tuple[str, str] | None,
     weights: tuple[Path, Path] | None,
     estimator: str,
     group_size: int,
@@ -106,26 +97,31 @@ def everything(
 ) -> None:
     """Diagnose what training changed from BASE to TUNED: everything that they hold data for.
 
-    Both are predictions (files, folders, quoted globs) or both are folders of safetensors. What
-    cannot be told from them is listed with what it would need.
+    Both are predictions (files, folders, quoted globs) or both are folders of safetensors; one file
+    that holds both models is given once, with --models. What cannot be told from them is listed with
+    what it would need.
     """
-    from levelhead.cli._diagnose import finish
+    from levelhead.cli._diagnose import finish, with_log
+    from levelhead.diagnose.difficulty import count_advantages
 
+    tuned = _second(base, tuned, models)
+    only_weights = _holds_weights(base) or _holds_weights(tuned)
+    if only_weights:
+        weights = _both_weights(base, tuned, weights)
+    count_advantages(estimator, group_size)  # what is wrong with it is said before anything is read
     check_targets((report, target(json_path)), (base, tuned, *map(str, weights or ())))
     found: list[Section] = []
-    silent = quiet or on_stdout(json_path)
-    with Progress(enabled=not silent) as progress:
-        if _holds_weights(base) or _holds_weights(tuned):
-            if weights is not None:
-                raise InvalidInputError(
-                    "--weights: expected BASE and TUNED to be predictions beside it"
-                )
-            _both_weights(base, tuned)
-            weights = Path(base), Path(tuned)
-        else:
+    log = ReadLog()
+    with Progress(enabled=not (quiet or on_stdout(json_path))) as progress:
+        if not only_weights:
             options = read_options(convention=convention, **given)
             settings = _Settings(column or "text", estimator, group_size, n_boot, level, seed)
-            read = _Read(base, tuned, options, settings, progress)
+            progress.step("reading")
+            kept = (*TRACES, settings.column)
+            pair = two_models(
+                (base, tuned), options, log, models=models, evidence=kept, labelled=False
+            )
+            read = _Read(*pair, options, settings, progress)
             for name, make in STEPS.items():
                 progress.step(TITLES[name].lower())
                 found.append(_tried(name, functools.partial(make, read)))
@@ -134,7 +130,17 @@ def everything(
         found.append(_missing("truth", needs))
     told = [one for one in found if one.verdict != NOT_DIAGNOSED]
     left = [one for one in found if one.verdict == NOT_DIAGNOSED]
-    finish([*told, *left], report, json_path, quiet, title=f"{base} and {tuned}")
+    first, *rest = [*told, *left]
+    finish([with_log(first, log), *rest], report, json_path, quiet, title=f"{base} and {tuned}")
+
+
+def _second(base: str, tuned: str | None, models: tuple[str, str] | None) -> str:
+    if tuned is None and models is None:
+        raise InvalidInputError(
+            f"TUNED: expected a second path beside {base!r}, got none; where one file holds both models, "
+            "name them: --models BASE TUNED"
+        )
+    return base if tuned is None else tuned
 
 
 NOT_DIAGNOSED = "NOT DIAGNOSED"
@@ -151,10 +157,16 @@ def _missing(name: str, needs: str) -> Section:
 
 
 def _tried(name: str, make: Callable[[], Section]) -> Section:
+    from levelhead.diagnose.section import Section
+
     try:
         return make()
     except _NotHere as reason:
         return _missing(name, str(reason))
+    except LevelheadError as error:  # one question that the data cannot answer leaves the others
+        return Section(
+            name, TITLES[name], NOT_DIAGNOSED, "open", f"This was not possible: {error}."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,31 +180,31 @@ class _Settings:
 
 
 class _Read:
-    """The predictions of both models, read once, and what can be told from them."""
+    """The predictions of both models, and what can be told from them."""
 
     def __init__(
-        self, base: str, tuned: str, options: ReadOptions, settings: _Settings, progress: Progress
+        self,
+        base: Predictions,
+        tuned: Predictions,
+        options: ReadOptions,
+        settings: _Settings,
+        progress: Progress,
     ) -> None:
-        self.paths, self.options, self.settings = (base, tuned), options, settings
-        self.progress, self.column = progress, settings.column
-        self.log = ReadLog()
-        progress.step("reading")
-        self.base, self.tuned = (
-            one_model(path, role, options, self.log, evidence=(*TRACES, settings.column))
-            for path, role in ((base, "BASE"), (tuned, "TUNED"))
-        )
-        if self.base.kind != self.tuned.kind:
-            raise InvalidInputError(
-                f"TUNED: expected {self.base.kind} predictions like those of BASE, got "
-                f"{self.tuned.kind} predictions"
-            )
-        if self.base.model == self.tuned.model:
-            self.base = dataclasses.replace(self.base, model="base")
-            self.tuned = dataclasses.replace(self.tuned, model="tuned")
+        self.base, self.tuned = base, tuned
+        self.options, self.settings, self.progress = options, settings, progress
+        self.column = settings.column
+
+    def need_truth(self) -> None:
+        for one in (self.base, self.tuned):
+            if np.isnan(one.label).all():
+                raise _NotHere(
+                    f"what was right or what happened; {one.model} does not say (--correct)"
+                )
 
     def need_answers(self) -> None:
         if self.base.kind != "answer":
             raise _NotHere("answers that are right or wrong; these are chances of events")
+        self.need_truth()
 
     def need_samples(self) -> None:
         for one in (self.base, self.tuned):
@@ -209,68 +221,22 @@ class _Read:
 
 
 def _audit(read: _Read) -> Section:
-    from levelhead.cli.audit import audit_files
+    from levelhead.cli._diagnose_audit import audit_section, audited
 
+    read.need_truth()
     if all((one.status != 0).all() for one in (read.base, read.tuned)):
         raise _NotHere("confidences; these samples state none")
-    result = audit_files(
-        (read.paths[1],),
-        read.options,
-        baseline=(read.paths[0],),
-        n_boot=read.settings.n_boot,
-        level=read.settings.level,
-        seed=read.settings.seed,
-        progress=read.progress,
+    said = read.settings
+    result = audited(
+        read.base,
+        read.tuned,
+        read.options.convention,
+        n_boot=said.n_boot,
+        level=said.level,
+        seed=said.seed,
+        on_step=read.progress.step,
     )
     return audit_section(result)
-
-
-def audit_section(result: AuditResult) -> Section:
-    """The audit of a model against its base as a section.
-
-    Args:
-        result: of one model with one baseline.
-
-    Returns:
-        What changed, the calibration error of both with its null, and their reliability.
-    """
-    from levelhead.audit import charts
-    from levelhead.diagnose.section import Chart, Measure, Section, Table
-
-    (comparison,) = result.comparisons
-    models = {one.name: one for one in result.models}
-    tuned, base = models[comparison.model], models[comparison.baseline]
-    changes = {row.name: row for row in comparison.rows}
-    worse = changes["ece"].worse
-    measures = [
-        Measure(f"ECE of {one.name}", one.metric("ece").value, one.metric("ece").low,
-                one.metric("ece").high, None if one.null is None else one.null.expected,
-                "what a calibrated model would show by chance stands on the right")
-        for one in (base, tuned)
-    ]  # fmt: skip
-    rows = [
-        (row.label, row.baseline_value, row.model_value, row.difference,
-         "" if row.low is None or row.high is None else f"{row.low:+.3f} to {row.high:+.3f}")
-        for name in NEEDED if (row := changes.get(name)) is not None
-    ]  # fmt: skip
-    drawn = charts.reliability_diagram({one.name: one.reliability for one in (base, tuned)})
-    svg = charts.to_svg(
-        cast(Any, drawn.figure), prefix="audit-1", label="reliability of both models"
-    )
-    return Section(
-        name="audit",
-        title=TITLES["audit"],
-        verdict=tuned.verdict.label.upper(),
-        tone="bad" if worse else "good" if worse is False else "open",
-        headline=comparison.sentence,
-        sentences=[tuned.verdict.headline, *tuned.verdict.sentences],
-        measures=measures,
-        charts=[Chart("Reliability", "Below the diagonal a model is surer than it is right.", svg)],
-        tables=[Table("Changes", ("metric", base.name, tuned.name, "change", "interval"), rows)],
-        warnings=[*result.warnings, *(w for one in (base, tuned) for w in one.warnings)],
-        notes=[f"seed {result.seed}; levelhead audit shows more of this", *result.notes],
-        data={"changes": [dataclasses.asdict(row) for row in comparison.rows]},
-    )
 
 
 def _sharpening(read: _Read) -> Section:
@@ -329,13 +295,16 @@ def _holds_weights(argument: str) -> bool:
     return path.suffix == ".safetensors" or any(path.glob("*.safetensors"))
 
 
-def _both_weights(base: str, tuned: str) -> None:
+def _both_weights(base: str, tuned: str, weights: tuple[Path, Path] | None) -> tuple[Path, Path]:
+    if weights is not None:
+        raise InvalidInputError("--weights: expected BASE and TUNED to be predictions beside it")
     for name, one in (("BASE", base), ("TUNED", tuned)):
         if not _holds_weights(one):
             raise InvalidInputError(
                 f"{name}: expected weights like the other, got predictions or nothing; give two "
                 "folders of safetensors, or predictions with --weights BASE TUNED"
             )
+    return Path(base), Path(tuned)
 
 
 def _updates(weights: tuple[Path, Path] | None, seed: int, progress: Progress) -> Section:

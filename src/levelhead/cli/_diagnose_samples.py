@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pyarrow as pa
 
@@ -19,21 +21,25 @@ from levelhead.readers import BATCH_ROWS, AnyPath, ReadLog, ReadOptions, load, r
 from levelhead.readers._columns import grade
 from levelhead.readers._files import reading, show
 from levelhead.readers._labels import attach_labels
-from levelhead.readers._logs import prompt_key
-from levelhead.readers._roles import Roles, roles
+from levelhead.readers._logs import message_text, prompt_key
+from levelhead.readers._roles import TEXT, Roles, roles
 from levelhead.readers._sniff import container_of
 from levelhead.readers._tables import open_table
-from levelhead.readers._values import Place, decoded, labels
+from levelhead.readers._values import Place, decoded, is_text, labels
 from levelhead.readers.columns import by_model
 from levelhead.readers.sources import chosen, pooled
 from levelhead.records import PROVENANCES, STATUSES, Predictions, as_ids, as_strings, concat
 
-__all__ = ["TRACES", "load_samples", "one_model"]
+__all__ = ["TRACES", "load_samples", "models_option", "one_model", "two_models"]
 
 TRACES = ("answer", "text")
 """Columns that are kept where a file has them."""
 
-NO_CONFIDENCE = ("expected a column of confidences", ": expected texts with <confidence>")
+NO_CONFIDENCE = (
+    "expected a column of confidences",
+    ": expected texts with <confidence>",
+    ": expected numbers in [0, 1], got no usable value",
+)
 """What the readers say of a file whose answers come without a confidence."""
 
 STAND_IN = "\0confidence"
@@ -41,7 +47,12 @@ STAND_IN = "\0confidence"
 
 
 def load_samples(
-    argument: str, options: ReadOptions, log: ReadLog, *, evidence: tuple[str, ...] = ()
+    argument: str,
+    options: ReadOptions,
+    log: ReadLog,
+    *,
+    evidence: tuple[str, ...] = (),
+    labelled: bool = True,
 ) -> dict[str, Predictions]:
     """Predictions as `readers.load` reads them; where no confidence is stated all are missing.
 
@@ -49,7 +60,8 @@ def load_samples(
         argument: a file, a folder or a glob.
         options: what the user says about it.
         log: takes what was found out.
-        evidence: columns to keep where the file has them.
+        evidence: columns to keep where the file has them; chats become what the assistant said last.
+        labelled: whether it must say which answers are right; where it does not, labels are NaN.
 
     Returns:
         The predictions of each model.
@@ -59,6 +71,8 @@ def load_samples(
         InvalidInputError: an option names something that does not exist.
     """
     options = dataclasses.replace(options, evidence=(*options.evidence, *evidence))
+    if not labelled and options.unlabelled is None:
+        options = dataclasses.replace(options, unlabelled="answer")
     first = ReadLog()
     try:
         found = load((argument,), options, first)
@@ -73,11 +87,34 @@ def load_samples(
         log.note(text)
     for text in first.warnings:
         log.warn(text)
-    return found
+    return {name: _plain_texts(one, evidence, argument, log) for name, one in found.items()}
+
+
+def _plain_texts(
+    read: Predictions, names: tuple[str, ...], argument: str, log: ReadLog
+) -> Predictions:
+    """Chats as what the model said last; the question and the names of the roles are not its text."""
+    columns = read.columns
+    for name in dict.fromkeys(names):
+        if name not in columns.column_names or is_text(columns.schema.field(name).type):
+            continue
+        if not pa.types.is_nested(columns.schema.field(name).type):
+            continue
+        texts = [message_text(chat, name, Path(argument)) for chat in columns[name].to_pylist()]
+        place = columns.column_names.index(name)
+        columns = columns.set_column(place, name, pa.array(texts, pa.string()))
+        log.note(f"{name}: chats; the last turn of the assistant is what was written")
+    return read if columns is read.columns else dataclasses.replace(read, columns=columns)
 
 
 def one_model(
-    path: str, role: str, options: ReadOptions, log: ReadLog, *, evidence: tuple[str, ...] = ()
+    path: str,
+    role: str,
+    options: ReadOptions,
+    log: ReadLog,
+    *,
+    evidence: tuple[str, ...] = (),
+    labelled: bool = True,
 ) -> Predictions:
     """The samples of the one model in some files.
 
@@ -87,6 +124,7 @@ def one_model(
         options: how to read them; files that name the same model are pooled.
         log: takes what was found out.
         evidence: columns to keep where the files have them.
+        labelled: whether they must say which answers are right.
 
     Returns:
         Its predictions.
@@ -95,14 +133,96 @@ def one_model(
         InvalidInputError: they hold several models.
     """
     options = dataclasses.replace(options, pool=options.pool or None)
-    found = load_samples(path, dataclasses.replace(options, only=None), log, evidence=evidence)
+    found = load_samples(
+        path, dataclasses.replace(options, only=None), log, evidence=evidence, labelled=labelled
+    )
     found = chosen(found, options.only) if len(found) > 1 else found
     if len(found) != 1:
         raise InvalidInputError(
             f"{role}: expected the samples of one model, got {len(found)}: {', '.join(found)}; choose "
-            "one with --only NAME, or read the files together with --pool"
+            "one with --only NAME (of one file that holds two: --models BASE TUNED), or read the files "
+            "together with --pool"
         )
     return next(iter(found.values()))
+
+
+models_option = click.option(
+    "--models",
+    nargs=2,
+    metavar="BASE TUNED",
+    help="Names of the two models, where files hold several.",
+)
+"""Which model is which; for `two_models`."""
+
+
+def two_models(
+    paths: tuple[str, str],
+    options: ReadOptions,
+    log: ReadLog,
+    *,
+    models: tuple[str, str] | None = None,
+    roles: tuple[str, str] = ("BASE", "TUNED"),
+    evidence: tuple[str, ...] = (),
+    labelled: bool = True,
+) -> tuple[Predictions, Predictions]:
+    """The samples of a base model and of a tuned one.
+
+    Args:
+        paths: of the base and of the tuned model; the same one where it holds both.
+        options: how to read them.
+        log: takes what was found out, and whether both are the same rows.
+        models: their names, where files hold several.
+        roles: the arguments' names, for errors.
+        evidence: columns to keep where the files have them.
+        labelled: whether they must say which answers are right.
+
+    Returns:
+        Both, under different names.
+
+    Raises:
+        InvalidInputError: the one holds answers and the other events, or one holds several models.
+    """
+    names = models or (None, None)
+    if models is not None and options.only is not None:
+        raise InvalidInputError("--only: expected no --models beside it; --models says all")
+    base, tuned = (
+        one_model(
+            path,
+            role,
+            options if name is None else dataclasses.replace(options, only=name),
+            log,
+            evidence=evidence,
+            labelled=labelled,
+        )
+        for path, role, name in zip(paths, roles, names, strict=True)
+    )
+    if base.kind != tuned.kind:
+        raise InvalidInputError(
+            f"{roles[1]}: expected {base.kind} predictions like those of {roles[0]}, got "
+            f"{tuned.kind} predictions"
+        )
+    if _same_rows(base, tuned):
+        log.warn(
+            f"{roles[0]} and {roles[1]} hold the same rows, so nothing can differ; where a file holds "
+            "both models, name them: --models BASE TUNED"
+        )
+    if base.model == tuned.model:
+        base, tuned = (dataclasses.replace(one, model=name)
+                       for one, name in ((base, "base"), (tuned, "tuned")))  # fmt: skip
+    return base, tuned
+
+
+def _same_rows(one: Predictions, other: Predictions) -> bool:
+    return (
+        len(one) == len(other)
+        and np.array_equal(one.label, other.label, equal_nan=True)
+        and np.array_equal(one.confidence, other.confidence, equal_nan=True)
+        and all(
+            one.columns[name].equals(other.columns[name])
+            for name in TRACES
+            if name in one.columns.column_names and name in other.columns.column_names
+        )
+    )
 
 
 def _bare(argument: str, options: ReadOptions, log: ReadLog) -> dict[str, Predictions]:
@@ -128,6 +248,9 @@ def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predict
     schema = {**table.schema, STAND_IN: pa.float64()}
     found = roles(schema, dataclasses.replace(options, confidence=STAND_IN), path, log)
     kept = {"answer": found.answer} if found.answer is not None else {}
+    texts = [name for name in TEXT if name in table.schema]
+    if texts and "text" in options.evidence:
+        kept["text"] = "text" if "text" in texts else texts[0]
     kept |= {name: name for name in (*options.by, *options.evidence) if name in table.schema}
     hashed = found.prompt if found.prompt_id is None else None
     needed = [found.label, found.answer, found.gold, found.prompt_id, found.model, hashed]

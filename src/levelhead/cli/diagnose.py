@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import click
 
@@ -63,7 +64,7 @@ class _Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in COMMANDS and args[0] not in ("-h", "--help"):
-            if len(args) == 1 and not args[0].startswith("-"):
+            if len(args) == 1 and not args[0].startswith("-") and not Path(args[0]).exists():
                 raise click.UsageError(str(unknown_name("command", args[0], COMMANDS)))
             args = ["all", *args]
         return super().parse_args(ctx, args)

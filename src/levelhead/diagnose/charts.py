@@ -31,6 +31,9 @@ __all__ = ["Curve", "bar_chart", "line_chart"]
 ROW = 20.0
 """Height of a bar with its name, in points."""
 
+CLEAR = 0.2
+"""Of the largest value: a tick so close behind a bar would cut through its number, which moves."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
@@ -83,9 +86,10 @@ def line_chart(
         frame(ax, x_label, y_label)
         if log_x:
             ax.set_xscale("log", base=2)
-            ax.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
+            small = min(float(np.min(curve.x)) for curve in curves) < 1.0
+            ax.xaxis.set_major_locator(LogLocator(base=2, numticks=5 if small else 8))
             ax.xaxis.set_minor_locator(NullLocator())
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
         for i, curve in enumerate(curves):
             color, dashes = series_style(i)
             ax.plot(curve.x, curve.y, color=color, ls=dashes, lw=1.8, zorder=3)
@@ -136,20 +140,24 @@ def bar_chart(
     Returns:
         The `<svg>` element.
     """
-    height = 68.0 + ROW * len(names) * max(1.0, 0.6 * len(series))
+    height = 68.0 + ROW * len(names) * max(1.0, 0.75 * len(series))
     longest = max((len(short(name, 24)) for name in names), default=0)
     with canvas(None, height, left=24.0 + 5.6 * longest) as ax:
         frame(ax, "", "")
         ax.grid(False, axis="y")
         place = np.arange(len(names), dtype=float)
         size = 0.8 / len(series)
+        ticks = np.full(len(names), np.nan) if marks is None else np.asarray(marks, dtype=float)
+        everything = np.concatenate([ticks, *(np.asarray(v, dtype=float) for _, v in series)])
+        room = CLEAR * float(np.nanmax(everything, initial=0.0))
         for i, (_, values) in enumerate(series):
             at = place - 0.4 + size * (i + 0.5)
             ax.barh(at, np.nan_to_num(values), height=size * 0.86, color=series_style(i)[0])
-            for y, value in zip(at, values, strict=True):
+            for y, value, tick in zip(at, values, ticks, strict=True):
                 if np.isfinite(value):
                     text = percent_text(value) if percent else f"{value:.3g}"
-                    ax.annotate(text, (value, y), xytext=(3, 0), textcoords="offset points",
+                    behind = tick if value < tick < value + room else value
+                    ax.annotate(text, (behind, y), xytext=(4, 0), textcoords="offset points",
                                 va="center", fontsize=SMALL, color=PALETTE["muted"])  # fmt: skip
         if marks is not None:
             ax.plot(marks, place, "|", color=PALETTE["over"], ms=ROW, mew=2, zorder=4)
@@ -162,6 +170,10 @@ def bar_chart(
         words = [name for name, _ in series]
         _key(ax, words, tick=marks_name if marks is not None else "")
         return to_svg(cast(Figure, ax.figure), prefix=prefix, label=label)
+
+
+def _power(value: float) -> str:
+    return compact(value) if value >= 1.0 else f"{value:.2g}"
 
 
 def _key(ax: Axes, names: Sequence[str], tick: str = "") -> None:

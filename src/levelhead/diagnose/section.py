@@ -86,6 +86,7 @@ class Section:
         measures: the numbers.
         charts: the pictures.
         tables: what is listed.
+        next_steps: what to do about it, a sentence each, such as the command that repairs it.
         warnings: what was odd in the data.
         notes: decisions, such as a column that was recognized, and settings with the seed.
         data: everything as JSON can hold it: numbers, texts, lists, mappings, None.
@@ -100,6 +101,7 @@ class Section:
     measures: Sequence[Measure] = ()
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
+    next_steps: Sequence[str] = ()
     warnings: Sequence[str] = ()
     notes: Sequence[str] = ()
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -262,12 +262,16 @@ class _Columns:
         detected = None
         if options.elicitation is None:
             detected = elicitation.detect(t for t in texts[:PEEK] if t is not None)
+        if detected == "percent_tag" and self.found.kind == "answer":
+            detected = None  # <answer>37</answer> is the answer itself, not how sure it is
         name = elicitation_name(options, detected)
         if name is None:
+            event = self.found.kind == "event"
             raise RecordError(
-                f"{column}: expected texts with <confidence>0.8</confidence> or "
-                "<answer>37</answer>, got none in the first rows; say how to parse them with "
-                "--pattern, or name a column of confidences with --confidence",
+                f"{column}: expected texts with <confidence>0.8</confidence>"
+                f"{' or <answer>37</answer>' if event else ''}, got none in the first rows; say how to "
+                "parse them with --pattern or --elicitation, or name a column of confidences with "
+                "--confidence",
                 show(self.path),
             )
         self.percentages = name.startswith("percent_")

@@ -1,0 +1,39 @@
+"""Wrong versions of what all diagnoses share: how samples are read, and the report of both models."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+ALL = "tests/cli/test_diagnose_all.py"
+SAMPLES = "tests/cli/test_diagnose_samples.py"
+
+MUTANTS = [
+    Mutant(
+        target="levelhead.cli._diagnose_audit",
+        old="return np.asarray(cast(Any, pc).is_in(mine, theirs.unique(), skip_nulls=True))",
+        new="return np.ones(len(one), dtype=bool)",
+        why="judges each model on prompts of its own, beside a change on those that both have",
+        tests=[f"{ALL}::test_both_models_are_judged_on_the_prompts_that_both_have"],
+    ),
+    Mutant(
+        target="levelhead.cli._diagnose_all",
+        old="finish([with_log(first, log), *rest], report",
+        new="finish([first, *rest], report",
+        why="loses what the readers found odd",
+        tests=[f"{ALL}::test_a_model_beside_itself"],
+    ),
+    Mutant(
+        target="levelhead.cli._diagnose_samples",
+        old="texts = [message_text(chat, name, Path(argument)) for chat in",
+        new="texts = [str(chat) for chat in",
+        why="takes the question and the names of the roles for what the model wrote",
+        tests=[f"{SAMPLES}::test_chats_are_what_the_assistant_said_last"],
+    ),
+    Mutant(
+        target="levelhead.readers.columns",
+        old='if detected == "percent_tag" and self.found.kind == "answer":',
+        new="if False:",
+        why="reads the answer 37 as a confidence of 37%",
+        tests=[f"{SAMPLES}::test_a_number_in_an_answer_tag_is_an_answer"],
+    ),
+]
