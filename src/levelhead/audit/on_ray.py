@@ -102,17 +102,17 @@ def collect_on_ray(
     # Ray prints of workers that died; standard output is for what the audit says.
     with redirect_stdout(sys.stderr), _cluster(address) as data:
         complete = False
+        passes = _Reading(data, options, log, missing, limit, alone=len(sources) == 1)
         try:
             shares = [limit // len(source.files) for source in sources]
-            _merge(data, sources, shares, options, log, missing, limit, models, on_part)
+            passes.merge_into(models, sources, shares, on_part)
             complete = True
             short = {name for name, m in models.items() if m.streamed and m.n_records <= limit}
             if short:
                 files = {file for name in short for file in models[name].files}
                 again = [s for s in sources if files & {str(path) for path in s.files}]
                 fresh: dict[str, ModelRecords] = {}
-                _merge(data, again, [limit] * len(again), options, log, missing, limit, fresh, None,
-                       alone=len(sources) == 1)  # fmt: skip
+                passes.merge_into(fresh, again, [limit] * len(again))
                 models.update({name: fresh[name] for name in short})
             _refuse_many_slices(models)
         except KeyboardInterrupt:
@@ -132,41 +132,45 @@ def _refuse_many_slices(models: Mapping[str, ModelRecords]) -> None:
             )
 
 
-def _merge(
-    data: Any,
-    sources: Sequence[Source],
-    shares: Sequence[int],
-    options: ReadOptions,
-    log: ReadLog,
-    missing: Missing,
-    limit: int,
-    models: dict[str, ModelRecords],
-    on_part: Callable[[int], None] | None,
-    *,
-    alone: bool | None = None,
-) -> None:
-    """Merge the parts of every file into the models, in the order of the files."""
-    alone = len(sources) == 1 if alone is None else alone
-    tasks = [
-        _Task(source, path, options, missing, alone, share)
-        for source, share in zip(sources, shares, strict=True)
-        for path in source.files
-    ]
-    formats: dict[str, dict[str, AnyPath]] = {source.name: {} for source in sources}
-    for task, part in zip(tasks, _in_order(data, tasks), strict=True):
-        for message in part.log.notes:
-            log.note(message)
-        for message in part.log.warnings:
-            log.warn(message)
-        if part.format and len(task.source.files) > 1:
-            one_format(formats[task.source.name], part.format, task.path)
-        if part.error is not None:
-            raise part.error
-        for name, records in part.models.items():
-            whole = models.setdefault(name, ModelRecords(name, missing, options.by))
-            whole.merge(records, limit)
-        if on_part is not None:
-            on_part(1)
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """What every pass over the files has in common; `alone`: whether there is one source only."""
+
+    data: Any
+    options: ReadOptions
+    log: ReadLog
+    missing: Missing
+    limit: int
+    alone: bool
+
+    def merge_into(
+        self,
+        models: dict[str, ModelRecords],
+        sources: Sequence[Source],
+        shares: Sequence[int],
+        on_part: Callable[[int], None] | None = None,
+    ) -> None:
+        """Merge the parts of every file into the models, in the order of the files."""
+        tasks = [
+            _Task(source, path, self.options, self.missing, self.alone, share)
+            for source, share in zip(sources, shares, strict=True)
+            for path in source.files
+        ]
+        formats: dict[str, dict[str, AnyPath]] = {source.name: {} for source in sources}
+        for task, part in zip(tasks, _in_order(self.data, tasks), strict=True):
+            for message in part.log.notes:
+                self.log.note(message)
+            for message in part.log.warnings:
+                self.log.warn(message)
+            if part.format and len(task.source.files) > 1:
+                one_format(formats[task.source.name], part.format, task.path)
+            if part.error is not None:
+                raise part.error
+            for name, records in part.models.items():
+                whole = models.setdefault(name, ModelRecords(name, self.missing, self.options.by))
+                whole.merge(records, self.limit)
+            if on_part is not None:
+                on_part(1)
 
 
 def _in_order(data: Any, tasks: Sequence[_Task]) -> Iterator[_Part]:
