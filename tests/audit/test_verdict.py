@@ -58,6 +58,14 @@ def test_a_small_but_sure_gap_is_slight() -> None:
     assert found.headline.startswith("Slightly overconfident")
 
 
+def test_a_sure_gap_beside_an_ece_within_chance_says_which_is_which() -> None:
+    found = verdict(rows(overconfidence=(0.019, 0.004, 0.03)), NO_EXCESS, 1000, kind="answer")
+    assert found.sentences[-1].endswith(
+        "within chance (p = 0.400); what is beyond chance is the mean gap between confidence and accuracy."
+    )
+    assert "mean gap" not in verdict(rows(), CHANCE, 1000, kind="answer").sentences[-1]
+
+
 def test_undefined_is_said_and_never_zero() -> None:
     found = verdict(rows(ece=(None,), mean_confidence=(None,)), None, 50, kind="answer")
     assert "says undefined" in found.headline

@@ -156,7 +156,7 @@ def _convention_sentences(
                 f"the binning convention matters here: ECE is {here:.4f} with {convention.n_bins} "
                 f"{convention.closed}-closed bins ({convention.name}) and {there:.4f} with "
                 f"{other.n_bins} {other.closed}-closed bins ({other.name}), because {share:.0%} of the "
-                "confidences lie on bin edges; see the sensitivity table."
+                "confidences lie on bin edges."
             )
             break
     return out

@@ -113,10 +113,13 @@ def _sentences(
         out.append(_trust_sentence(trust))
     if null is not None and n >= TOO_FEW:
         beyond = "more than chance explains" if null.p_value < SIGNIFICANT else "within chance"
+        gap = ""
+        if null.p_value >= SIGNIFICANT and label in ("overconfident", "underconfident"):
+            gap = "; what is beyond chance is the mean gap between confidence and accuracy"
         out.append(
             f"A perfectly calibrated model with the same confidences would show ECE "
             f"{null.expected:.3f} (95% of the time below {null.quantile_95:.3f}); "
-            f"this is {beyond} (p {_p(null.p_value)})."
+            f"this is {beyond} (p {_p(null.p_value)}){gap}."
         )
     if kind == "event":
         out.append(
