@@ -61,7 +61,7 @@ def test_a_small_but_sure_gap_is_slight() -> None:
 def test_a_sure_gap_beside_an_ece_within_chance_says_which_is_which() -> None:
     found = verdict(rows(overconfidence=(0.019, 0.004, 0.03)), NO_EXCESS, 1000, kind="answer")
     assert found.sentences[-1].endswith(
-        "within chance (p = 0.400); what is beyond chance is the mean gap between confidence and accuracy."
+        "(p = 0.400); what is beyond chance is the mean gap between confidence and accuracy."
     )
     assert "mean gap" not in verdict(rows(), CHANCE, 1000, kind="answer").sentences[-1]
 
