@@ -97,7 +97,7 @@ def test_a_repair_is_told_of_the_tuned_model(tmp_path: Path) -> None:
         [],
     )
     assert found["headline"].startswith(
-        "even is better calibrated than sure: its ECE changed by -0.470"
+        "even is better calibrated than sure: ECE 0.470 to 0.000, a change of -0.470"
     )
 
 

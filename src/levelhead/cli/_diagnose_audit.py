@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levelhead._arrays import BoolArray
+from levelhead._pages import number
 from levelhead._text import percent
 from levelhead.audit.convention import convention
 from levelhead.audit.model_records import ModelRecords
@@ -151,7 +152,10 @@ def audit_section(result: AuditResult) -> Section:
     )
     headline = f"{tuned.name} {how} {base.name}"
     if ece.difference is not None and ece.low is not None and ece.high is not None:
-        headline += f": its ECE changed by {ece.difference:+.3f} [{ece.low:+.3f}, {ece.high:+.3f}]"
+        headline += (
+            f": ECE {number(ece.baseline_value)} to {number(ece.model_value)}, a change of "
+            f"{ece.difference:+.3f} [{ece.low:+.3f}, {ece.high:+.3f}]"
+        )
     measures = [_measure(one.name, one.metric("ece"), one.null) for one in (base, tuned)]
     sentences = [
         f"{one.name} says {percent(one.metric('mean_confidence').value)} on average and is right "
