@@ -56,6 +56,12 @@ def on_the_edge(rng: np.random.Generator, problems: int, n: int) -> Rates:
     return np.full(problems, 1.0 / (n + 1)), np.full(problems, 0.9)
 
 
+def raised_or_left(rng: np.random.Generator, problems: int, n: int) -> Rates:
+    """A fifth of the problems goes from 1.5 / n to 0.9, the rarer ones stay: nothing is new."""
+    common = np.arange(problems) >= 0.8 * problems
+    return np.where(common, 1.5, 0.5) / n, np.where(common, 0.9, 0.5 / n)
+
+
 def churn(rng: np.random.Generator, problems: int, n: int) -> Rates:
     """pass@1 rises and as many problems are lost as are new: SHARPEN is just wrong."""
     base, tuned = (rng.random(problems) < 0.7 for _ in range(2))
@@ -74,6 +80,12 @@ def guessing(rng: np.random.Generator, problems: int, n: int) -> Rates:
     return q, np.where(q == 0.0, 0.02, q)
 
 
+def raised_or_guessed(rng: np.random.Generator, problems: int, n: int) -> Rates:
+    """A third goes from 1 / (n + 1) to 0.9, the rest is guessed at 2%."""
+    common = np.arange(problems) < problems / 3
+    return np.where(common, 1.0 / (n + 1), 0.0), np.where(common, 0.9, 0.02)
+
+
 def sharpened(rng: np.random.Generator, problems: int, n: int) -> Rates:
     """Rates below 0.05 are lost, others raised: SHARPEN is right, and EXPAND wrong from n = 19 on."""
     q = rng.beta(0.35, 1.4, problems)
@@ -86,18 +98,28 @@ def expanded(rng: np.random.Generator, problems: int, n: int) -> Rates:
     return q, np.where((q == 0.0) & (rng.random(problems) < 0.1), 0.5, q)
 
 
+def expanded_and_lost(rng: np.random.Generator, problems: int, n: int) -> Rates:
+    """Rates below 0.05 become 0.5 or 0, three in ten the former; others are raised."""
+    q = rng.beta(0.35, 1.4, problems)
+    rare = np.where(rng.random(problems) < 0.3, 0.5, 0.0)
+    return q, np.where(q > 0.05, q**0.35, rare)
+
+
 WORLDS: tuple[tuple[World, float, str], ...] = (
     (unchanged, 0.0, "neither"),
     (unchanged_easy, 0.0, "neither"),
     (higher_first, 0.0, "neither"),
     (raised, 0.0, "neither"),
     (on_the_edge, 0.0, "neither"),
+    (raised_or_left, 0.0, "neither"),
     (churn, 0.0, "not SHARPEN"),
     (lower_last, 0.0, "not SHARPEN"),
     (guessing, 0.02, "not EXPAND"),
+    (raised_or_guessed, 0.02, "not EXPAND"),
     (guessing, 0.0, "EXPAND without the guess rate"),
     (sharpened, 0.0, "SHARPEN"),
     (expanded, 0.0, "EXPAND"),
+    (expanded_and_lost, 0.0, "EXPAND"),
 )
 SIZES = ((60, 8), (200, 32))
 

@@ -110,6 +110,29 @@ def test_samples_and_guesses_are_options(tmp_path: Path) -> None:
     assert (found["data"]["n"], found["data"]["level"], found["data"]["seed"]) == (4, 0.9, 3)
 
 
+def test_the_same_file_twice_is_said_aloud(tmp_path: Path) -> None:
+    base = write(tmp_path / "a.jsonl", rows(FLAT))
+    assert read(base, base)["warnings"] == ["BASE and TUNED are the same: nothing can differ"]
+
+
+def test_an_interrupt_writes_nothing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("levelhead.diagnose.sharpening.diagnose_sharpening", stop)
+    base = write(tmp_path / "a.jsonl", rows(FLAT))
+    tuned = write(tmp_path / "b.jsonl", rows(SHARP))
+    report = tmp_path / "r.html"
+    done = CliRunner().invoke(sharpening, [str(base), str(tuned), "-o", str(report)])
+    assert "nothing was written" in done.stderr
+    assert not report.exists()
+    assert (
+        "nothing was written" not in CliRunner().invoke(sharpening, [str(base), str(tuned)]).output
+    )
+
+
 def errors(tmp_path: Path) -> list[tuple[list[object], str]]:
     good = write(tmp_path / "good.jsonl", rows(FLAT))
     events = write(

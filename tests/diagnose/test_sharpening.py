@@ -12,6 +12,7 @@ from scipy.stats import binom
 from levelhead.diagnose.sharpening import (
     Samples,
     SharpeningResult,
+    auc_log_k,
     diagnose_sharpening,
     pass_at_k_curve,
 )
@@ -50,6 +51,8 @@ def test_a_model_that_lost_the_rare_and_raised_the_rest_is_sharpened() -> None:
     assert found.first.low < 0.382 - 0.205 < found.first.high
     assert found.cover[0.5].base == pytest.approx(0.147, abs=0.06)
     assert found.cover[0.5].tuned == pytest.approx(0.438, abs=0.08)
+    assert found.auc.base == pytest.approx(auc_log_k(found.k, found.base))
+    assert found.auc.value == pytest.approx(auc_log_k(found.k, found.tuned) - found.auc.base)
     assert np.all(found.bands[0] <= found.base)
     assert np.all(found.base <= found.bands[1])
 
@@ -67,7 +70,7 @@ def test_problems_out_of_reach_that_are_solved_are_expansion() -> None:
 
 def test_guesses_are_no_expansion_where_the_guess_rate_is_known() -> None:
     base = np.repeat([0, 20], [60, 60])
-    tuned = np.repeat([1, 0, 20], [12, 48, 60])  # 12 of 60 by guessing 1 in 100 of 32 samples: 16.5
+    tuned = np.repeat([2, 0, 20], [12, 48, 60])  # 12 of 60 by guessing 1 in 100 of 32 samples: 16.5
     assert of_counts(base, tuned, 32).verdict == "EXPAND"
     found = of_counts(base, tuned, 32, guess_rate=0.01)
     assert found.verdict == "INCONCLUSIVE"
@@ -83,13 +86,84 @@ def test_a_base_model_that_was_unlucky_is_no_expansion() -> None:
     assert found.verdict == "INCONCLUSIVE"
 
 
+def test_raising_some_and_leaving_the_rare_is_no_expansion() -> None:
+    """Four fifths of the problems stay at a rate of 1/32, the others go from 3/32 to 0.9."""
+    n, p = 16, np.repeat([1 / 32, 3 / 32], [800, 200])
+    seen = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        base, tuned = rng.binomial(n, p), rng.binomial(n, np.where(p < 0.05, p, 0.9))
+        found = of_counts(base, tuned, n, n_boot=100)
+        seen.append(found.verdict)
+        assert found.p_new < 0.025  # it is no longer the same model
+    assert seen.count("EXPAND") <= binom.ppf(0.999, 12, 0.025)
+
+
+def test_losses_do_not_hide_what_is_new() -> None:
+    """A third of the rare problems is solved for good, the rest of them is lost."""
+    base = np.repeat([0, 1, 2, 20], [30, 20, 20, 60])
+    tuned = np.concatenate([np.tile([16, 0, 0], 10), np.tile([16, 0, 0, 0], 10), np.full(60, 20)])
+    found = of_counts(base, tuned, 32)
+    assert found.table.tolist() == [[20, 10], [30, 70]]
+    # ten are new, five are solved once and still solved: P(10 or more of 15 heads)
+    assert found.p_unlucky == pytest.approx(sum(math.comb(15, j) for j in range(10, 16)) / 2**15)
+
+
+def test_a_high_level_needs_more_swaps_and_can_still_be_met() -> None:
+    base, tuned = np.repeat([4, 1], [60, 60]), np.repeat([8, 0], [60, 60])
+    found = of_counts(base, tuned, 8, level=0.9999)
+    assert found.first.p_up < 5e-5
+    assert found.verdict == "SHARPEN"
+
+
 def test_few_losses_are_not_enough_whatever_the_bootstrap_says() -> None:
-    base = np.repeat([8, 1], [56, 4])
-    tuned = np.repeat([16, 0], [56, 4])
+    base = np.repeat([8, 1], [55, 5])
+    tuned = np.repeat([16, 0], [55, 5])
     found = of_counts(base, tuned, 16)
-    assert found.last.high < 0.0  # four of four changes
-    assert found.last.p_down == pytest.approx(2.0**-4)
+    assert found.last.high < 0.0  # five of five changes
+    assert found.last.p_down == pytest.approx(2.0**-5)
     assert found.verdict == "INCONCLUSIVE"
+    assert of_counts(base, tuned, 16, level=0.9).verdict == "SHARPEN"
+
+
+def test_few_gains_are_not_enough_either() -> None:
+    base = np.repeat([1, 1, 8], [5, 6, 30])
+    tuned = np.repeat([8, 0, 8], [5, 6, 30])
+    found = of_counts(base, tuned, 8)
+    assert found.last.high < 0.0
+    assert found.last.p_down == pytest.approx(2.0**-6)
+    assert found.first.low > 0.0
+    assert found.first.p_up == pytest.approx(2.0**-5, abs=0.01)  # all five must be gains
+    assert found.verdict == "INCONCLUSIVE"
+
+
+def test_what_an_unchanged_model_shows_is_no_expansion() -> None:
+    """Eight are new and none was solved once and kept; but thirty single hits were lost."""
+    base, tuned = np.repeat([1, 0, 8], [30, 8, 22]), np.repeat([0, 2, 8], [30, 8, 22])
+    found = of_counts(base, tuned, 8)
+    assert found.p_unlucky == pytest.approx(2.0**-8)
+    assert found.p_new > 0.5
+    assert found.verdict == "INCONCLUSIVE"
+
+
+def test_a_crossing_at_the_last_k_is_one() -> None:
+    found = of_counts(np.full(40, 1), np.repeat([2, 0], 20), 2)  # 50% both, then 100% and 50%
+    assert (found.crossing, found.crossing_share) == (2, 1.0)
+    assert (found.crossing_low, found.crossing_high) == (1, 2)
+
+
+def test_how_answers_vary_is_of_the_problems_that_have_some() -> None:
+    right = [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    base = Samples.from_matrix(right, [["4", "4", "5", "5"], ["1", "2", "2", "2"], [None] * 4])
+    tuned = Samples.from_matrix(right, [["4"] * 4, ["1", "1", "2", "2"], ["9"] * 4])
+    found = diagnose_sharpening(base, tuned)
+    assert found.answered == 2
+    assert found.entropy is not None
+    assert found.max_share is not None
+    assert (found.max_share.base, found.max_share.tuned) == (0.625, 0.75)
+    quarter = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert found.entropy.base == pytest.approx((math.log(2) + quarter) / 2)
+    assert found.entropy.tuned == pytest.approx(math.log(2) / 2)
 
 
 def test_an_unchanged_sample_is_no_finding() -> None:
@@ -100,6 +174,7 @@ def test_an_unchanged_sample_is_no_finding() -> None:
     assert found.crossing_low is None
     assert found.crossing_share == 0.0
     assert found.auc.value == 0.0
+    assert (found.cover[1.0].base, found.cover[0.5].base) == (0.25, 0.5)  # 8 of 8; and 5 of 8
 
 
 def test_one_sample_of_each_problem_knows_no_curve() -> None:
@@ -119,6 +194,10 @@ def test_many_samples_are_looked_at_on_a_grid_and_cross_where_every_k_says() -> 
     every = [pass_at_k_curve(np.full(100, n), c) for c in (base, tuned)]
     np.testing.assert_allclose(found.tuned, every[1][found.k - 1], atol=1e-12)
     assert found.crossing == int((every[0] > every[1]).argmax()) + 1
+    # two right ones everywhere against half of the problems: 1 - (1 - k/n)(1 - k/(n - 1)) > 1/2
+    k = next(k for k in range(1, n) if 2 * (n - k) * (n - 1 - k) < n * (n - 1))
+    assert k not in found.k
+    assert of_counts(np.full(40, 2), np.repeat([n, 0], 20), n, n_boot=100).crossing == k
 
 
 @pytest.mark.parametrize(
@@ -155,8 +234,17 @@ def test_the_seed_decides() -> None:
     ("given", "text"),
     [
         ({"guess_rate": 1.0}, r"guess_rate: expected a chance in \[0, 1\), got 1.0"),
-        ({"level": 95}, r"level: expected a value in \[0.5, 1\), got 95"),
+        ({"level": 95}, r"level: expected a value in \[0.5, 0.9999\], got 95"),
         ({"n_boot": 5}, "n_boot: expected at least 100 resamples, got 5"),
+        ({"n_boot": 150.5}, "n_boot: expected at least 100 resamples, got 150.5"),
+        (
+            {"n_boot": 10**8},
+            "n_boot: expected at most 16,777,216 resamples of curves with 2 points",
+        ),
+        ({"samples": 0}, "samples: expected at least 1, got 0"),
+        ({"samples": "2"}, "samples: expected at least 1, got '2'"),
+        ({"seed": -1}, "seed: expected a whole number >= 0, got -1"),
+        ({"seed": 0.5}, "seed: expected a whole number >= 0, got 0.5"),
     ],
 )
 def test_options_out_of_range(given: dict[str, float], text: str) -> None:

@@ -64,9 +64,9 @@ def test_of_more_samples_as_many_are_drawn() -> None:
 
 def test_one_short_problem_need_not_cost_all_others() -> None:
     rows = [(f"p{i}", j % 2) for i in range(9) for j in range(8)]
-    base, tuned = samples([*rows, ("short", 1)]), samples([*rows, *[("short", 1)] * 8])
+    base, tuned = samples([*rows, ("a", 1)]), samples([*rows, *[("a", 1)] * 8])
     found = pair(base, tuned)
-    assert found.n == 1
+    assert (found.n, pair(tuned, base).n) == (1, 1)
     assert any("--samples 8 uses 8 and leaves 1 problem out" in text for text in found.warnings)
     kept = pair(base, tuned, 8)
     assert (kept.n, kept.base.size) == (8, 9)
@@ -126,7 +126,6 @@ OK = [("a", 1), ("a", 0)]
         (Samples(["a"], [math.nan]), None, "base: expected samples with a known label, got 1 of which"),
         (Samples(["b"], [1]), None, "expected prompts that both have, got none, such as 'b' and 'a'"),
         (samples(OK), 3, "samples: expected at most 2, the most .* got 3; ask for fewer"),
-        (samples(OK), 0, "samples: expected at least 1, got 0"),
     ],
 )  # fmt: skip
 def test_errors_say_what_was_expected(base: Samples, n: int | None, text: str) -> None:

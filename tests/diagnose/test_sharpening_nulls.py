@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from levelhead.diagnose._sharpening_counts import paired
 from levelhead.diagnose._sharpening_nulls import (
@@ -59,17 +60,39 @@ def test_nothing_new_is_never_surprising() -> None:
     assert found.expected == 0.0
 
 
+@pytest.mark.parametrize("n", [2, 8, 64])
+def test_what_is_raised_or_unchanged_is_new_no_more_often_than_it_is_solved_once(n: int) -> None:
+    q, after = np.meshgrid(np.linspace(0.0, 1.0, 401) ** 2, np.linspace(0.0, 1.0, 201))
+    new = binom.pmf(0, n, q) * binom.sf(1, n, after)
+    once = binom.pmf(1, n, q) * binom.sf(0, n, after)
+    allowed = (q >= 1.0 / (n + 1)) | (after <= q)
+    assert np.all(new[allowed] <= once[allowed] + 1e-15)
+    assert new[q < 0.5 / (n + 1)].max() > once[q < 0.5 / (n + 1)].max()  # and here it is
+
+
 def test_an_unlucky_base_is_a_fair_coin_at_most() -> None:
-    base = np.array([0, 0, 0, 0, 0, 0, 1, 1, 0, 5])
-    tuned = np.array([1, 1, 1, 2, 3, 4, 1, 0, 0, 2])
-    # six unsolved and one solved once among those that the tuned model solves
-    expected, p = unlucky_base(base, tuned)
-    assert expected == 3.5
-    assert p == pytest.approx((7 + 1) / 2**7)
-    for n in (1, 4, 30):  # the inequality behind it, at its edge and above
-        for q in (1 / (n + 1), 0.3, 0.9):
-            q = max(q, 1 / (n + 1))
-            assert (1 - q) ** n <= n * q * (1 - q) ** (n - 1) + 1e-15
+    base = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 5])
+    tuned = np.array([1, 2, 2, 2, 3, 4, 1, 8, 0, 0, 2])
+    # five are new, as a single right sample is not enough; two are solved once and still solved
+    found = unlucky_base(base, tuned, 8)
+    assert (found.new, found.expected) == (5, 2.0)
+    assert found.p == pytest.approx(sum(math.comb(7, j) for j in (5, 6, 7)) / 2**7)
+    assert unlucky_base(np.array([3]), np.array([0]), 8).p == 1.0
+    assert unlucky_base(np.array([3]), np.array([0]), 8, 0.1).p == 1.0
+
+
+def test_guesses_come_on_top_of_bad_luck() -> None:
+    base, tuned, n, g = np.array([0, 0, 0, 0, 1]), np.array([2, 3, 2, 0, 4]), 4, 0.3
+    again = sum(math.comb(n, c) * g**c * (1 - g) ** (n - c) for c in range(2, n + 1))
+    found = unlucky_base(base, tuned, n, g)
+    assert (found.new, found.expected) == (3, pytest.approx(1 + 4 * again))
+    p = 0.0
+    for guessed in range(5):  # of the four unsolved; what is left are coins beside the one
+        left = max(0, 3 - guessed)
+        heads = sum(math.comb(left + 1, j) for j in range(left, left + 2)) / 2 ** (left + 1)
+        p += binom.pmf(guessed, 4, again) * (heads if left else 1.0)
+    assert found.p == pytest.approx(p)
+    assert unlucky_base(np.array([0]), np.array([1]), 1, g).new == 0
 
 
 def test_guesses_are_binomial() -> None:
@@ -84,7 +107,11 @@ def test_guesses_are_binomial() -> None:
 
 @pytest.mark.parametrize(
     ("difference", "tolerance"),
-    [([1, 1, 1, -1, 0, 0], 1e-12), ([0.5, 0.25, 0.25, -0.125, 0.0, 1.0, -0.5, 0.75], 0.04)],
+    [
+        ([1, 1, 1, -1, 0, 0], 1e-12),
+        ([1, 1, 2], 0.04),
+        ([0.5, 0.25, 0.25, -0.125, 0.0, 1.0, -0.5, 0.75], 0.04),
+    ],
 )
 def test_swaps_are_all_signs(difference: list[float], tolerance: float) -> None:
     d = np.array(difference)
@@ -117,4 +144,6 @@ def test_resampled_counts_are_resampled_problems() -> None:
         assert found.auc[i] == pytest.approx((curves[1] - curves[0]).mean())
         at = crossing_k(ks, curves[0], curves[1])
         assert found.crossing[i] == (ks.size if at is None else at - 1)
+    ends = [np.quantile(found.draws[i], at, axis=0) for i in range(2) for at in (0.1, 0.9)]
+    np.testing.assert_allclose(found.bands(0.8), ends)
     np.testing.assert_allclose(found.curves[0], pass_at_k_curve(np.full(problems, n), data.base))

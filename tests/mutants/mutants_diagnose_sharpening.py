@@ -15,6 +15,13 @@ UNLUCKY = ["tests/diagnose/test_sharpening.py::test_a_base_model_that_was_unluck
 FEW = [
     "tests/diagnose/test_sharpening.py::test_few_losses_are_not_enough_whatever_the_bootstrap_says"
 ]
+MIXED = [
+    "tests/diagnose/test_sharpening.py::test_raising_some_and_leaving_the_rare_is_no_expansion"
+]
+LOST = ["tests/diagnose/test_sharpening.py::test_losses_do_not_hide_what_is_new"]
+HIGH = [
+    "tests/diagnose/test_sharpening.py::test_a_high_level_needs_more_swaps_and_can_still_be_met"
+]
 
 MUTANTS = [
     Mutant(
@@ -81,24 +88,52 @@ MUTANTS = [
         tests=COUNTS,
     ),
     Mutant(
-        target=FOLDER + "sharpening",
-        old="(null.p_new, unlucky[1], guessed[1])",
-        new="(null.p_new, guessed[1])",
+        target=FOLDER + "_sharpening_result",
+        old="(p_new, p_unlucky, p_guessed)",
+        new="(p_new, p_guessed)",
         why="a base model that was unlucky makes a sharpened one look expanded",
         tests=UNLUCKY,
     ),
     Mutant(
-        target=FOLDER + "sharpening",
-        old="down = last.high < 0.0 and last.p_down <= tail",
-        new="down = last.high < 0.0",
+        target=FOLDER + "_sharpening_result",
+        old="d.high < 0.0 and d.p_down <= tail",
+        new="d.high < 0.0",
         why="a bootstrap of four changes is believed",
         tests=FEW,
     ),
     Mutant(
-        target=FOLDER + "sharpening",
-        old="all(np.isnan(p) or p <= tail for p in p_new)",
-        new="all(p <= tail for p in p_new)",
+        target=FOLDER + "_sharpening_result",
+        old="all(math.isnan(p) or p <= tail for",
+        new="all(p <= tail for",
         why="without a guess rate nothing ever expands",
         tests=VERDICTS,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_nulls",
+        old="(base == 0) & (tuned > 1)",
+        new="(base == 0) & (tuned > 0)",
+        why="rare problems that stay as they are look new beside others that were raised",
+        tests=MIXED,
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_nulls",
+        old="(base == 1) & (tuned > 0)",
+        new="base == 1",
+        why="single hits that were lost hide what is new",
+        tests=LOST,
+    ),
+    Mutant(
+        target=FOLDER + "sharpening",
+        old="swaps = max(SWAPS, math.ceil(FINE / (1.0 - level)))",
+        new="swaps = SWAPS",
+        why="at a high level no p is ever small enough, and nothing is ever sharpened",
+        tests=HIGH,
+    ),
+    Mutant(
+        target=FOLDER + "sharpening",
+        old="luck, (1.0 - level) / 2.0)",
+        new="luck, 1.0 - level)",
+        why="each side is tested at twice its level",
+        tests=FEW,
     ),
 ]

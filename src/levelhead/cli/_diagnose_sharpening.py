@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from levelhead.records import Predictions
 
 __all__ = ["as_samples", "sharpening"]
+
+STEPS = {"counting": 0.3, "resampling problems": 0.8}
+"""How much is done when each step begins."""
 
 EPILOG = """\b
 Examples:
@@ -77,28 +81,41 @@ def sharpening(
     """
     options = read_options(**given)
     check_targets((report, target(json_path)), (base, tuned))
-    with Bar("reading") as bar:
-        from levelhead.cli._diagnose import finish
-        from levelhead.diagnose.sharpening import diagnose_sharpening, section
+    from levelhead.cli._diagnose import finish
 
-        log = ReadLog()
-        read: list[Predictions] = []
-        for role, path in (("BASE", base), ("TUNED", tuned)):
-            read.append(_one(path, role, options, log))
-            bar.set(0.3 * len(read))
-        result = diagnose_sharpening(
-            *as_samples(*read),
-            samples=samples,
-            guess_rate=guess_rate,
-            level=level,
-            n_boot=n_boot,
-            seed=seed,
-            on_step=bar.say,
-        )
-        bar.say("drawing")
-        bar.set(0.9)
-        found = section(result)
+    log = ReadLog()
+    if Path(base).resolve() == Path(tuned).resolve():
+        log.warn("BASE and TUNED are the same: nothing can differ")
+    try:
+        with Bar("reading") as bar:
+            from levelhead.diagnose.sharpening import diagnose_sharpening, section
+
+            read: list[Predictions] = []
+            for role, path in (("BASE", base), ("TUNED", tuned)):
+                read.append(_one(path, role, options, log))
+                bar.set(0.15 * len(read))
+            result = diagnose_sharpening(
+                *as_samples(*read),
+                samples=samples,
+                guess_rate=guess_rate,
+                level=level,
+                n_boot=n_boot,
+                seed=seed,
+                on_step=partial(_step, bar),
+            )
+            bar.say("drawing")
+            bar.set(0.95)
+            found = section(result)
+    except KeyboardInterrupt:
+        if report is not None or json_path is not None:
+            click.echo("nothing was written", err=True)
+        raise
     finish([found], report, json_path, quiet, log=log)
+
+
+def _step(bar: Bar, text: str) -> None:
+    bar.say(text)
+    bar.set(STEPS[text])
 
 
 def _one(path: str, role: str, options: ReadOptions, log: ReadLog) -> Predictions:

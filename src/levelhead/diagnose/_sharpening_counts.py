@@ -134,8 +134,6 @@ def paired(base: Samples, tuned: Samples, *, samples: int | None, seed: int) -> 
     Raises:
         InvalidInputError: no problem is shared, or none has so many samples, or no label is known.
     """
-    if samples is not None and samples < 1:
-        raise InvalidInputError(f"samples: expected at least 1, got {samples}")
     warnings: list[str] = []
     notes: list[str] = []
     coded = [_coded(one, role, warnings) for one, role in ((base, "base"), (tuned, "tuned"))]

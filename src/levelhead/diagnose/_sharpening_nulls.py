@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy.special import bdtrc
+from scipy.special import bdtr, bdtrc
 
 from levelhead._arrays import BoolArray, FloatArray, IntArray
 from levelhead.diagnose._sharpening_counts import Paired
@@ -15,6 +15,7 @@ from levelhead.diagnose._sharpening_passk import TIE
 __all__ = [
     "NewlySolved",
     "Resampled",
+    "Unlucky",
     "guessed_newly_solved",
     "interval",
     "newly_solved_null",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 SWAPS = 1999
-"""Random swaps of the models where they cannot be counted out."""
+"""Random swaps of the models where they cannot be counted out, at least."""
 
 BLOCK = 1 << 21
 """Numbers of one temporary."""
@@ -81,6 +82,21 @@ class NewlySolved:
     p_lost: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Unlucky:
+    """Problems that look new, against a base model that had bad luck.
+
+    Attributes:
+        new: problems that the base model never solved and the tuned model more than once.
+        expected: the most of them to be expected from bad luck, and from guesses.
+        p: how often as many or more come of it, at most.
+    """
+
+    new: int
+    expected: float
+    p: float
+
+
 def resample(
     data: Paired, tables: list[FloatArray], weights: FloatArray, *, n_boot: int, seed: int
 ) -> Resampled:
@@ -120,7 +136,7 @@ def interval(draws: FloatArray, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def swap_p(difference: FloatArray, *, seed: int) -> tuple[float, float]:
+def swap_p(difference: FloatArray, *, seed: int, swaps: int = SWAPS) -> tuple[float, float]:
     """How often swapping the models within problems shows a mean as high or more, and as low or less.
 
     If the model did not change, either sample set could have come from either name, so the signs of
@@ -130,6 +146,7 @@ def swap_p(difference: FloatArray, *, seed: int) -> tuple[float, float]:
     Args:
         difference: (P,) tuned minus base.
         seed: of the coins.
+        swaps: how often they are thrown.
 
     Returns:
         (p of a rise, p of a fall), each at most 1; (NaN, NaN) where a difference is undefined.
@@ -145,16 +162,16 @@ def swap_p(difference: FloatArray, *, seed: int) -> tuple[float, float]:
         ups, coins = int(np.count_nonzero(difference > 0.0)), int(times[0])
         return _at_least(ups, coins, 0.5), _at_least(coins - ups, coins, 0.5)
     rng = np.random.default_rng([seed, 4])
-    sums = np.empty(SWAPS)
+    sums = np.empty(swaps)
     step = max(1, BLOCK // sizes.size)
-    for begin in range(0, SWAPS, step):
-        rows = slice(begin, min(begin + step, SWAPS))
+    for begin in range(0, swaps, step):
+        rows = slice(begin, min(begin + step, swaps))
         heads = rng.binomial(times, 0.5, size=(rows.stop - begin, sizes.size))
         sums[rows] = (2 * heads - times) @ sizes
     seen = float(np.round(np.abs(difference), 12) @ np.sign(difference))
     slack = 1e-9 * float(times @ sizes)
     up, down = np.count_nonzero(sums >= seen - slack), np.count_nonzero(sums <= seen + slack)
-    return (1.0 + float(up)) / (1.0 + SWAPS), (1.0 + float(down)) / (1.0 + SWAPS)
+    return (1.0 + float(up)) / (1.0 + swaps), (1.0 + float(down)) / (1.0 + swaps)
 
 
 def newly_solved_null(base: IntArray, tuned: IntArray, n: int) -> NewlySolved:
@@ -184,24 +201,36 @@ def newly_solved_null(base: IntArray, tuned: IntArray, n: int) -> NewlySolved:
     )
 
 
-def unlucky_base(base: IntArray, tuned: IntArray) -> tuple[float, float]:
+def unlucky_base(base: IntArray, tuned: IntArray, n: int, guess_rate: float = 0.0) -> Unlucky:
     """How many problems only look newly solved because the base model was unlucky, at most.
 
-    At a rate q a model is right in none of n samples at most as often as in one of them, if
-    q >= 1 / (n + 1): (1 - q)^n <= n q (1 - q)^(n - 1). So if the base model had such a rate on every
-    problem that the tuned one solves, then of those that it solved in none or one of its samples at
-    most half would be those with none, whatever the rates are and however much the tuned model rose.
+    A problem counts as new here if the base model never solves it and the tuned one more than once.
+    Let q be the base model's rate. If q >= 1 / (n + 1), none right is no likelier than one right:
+    (1 - q)^n <= n q (1 - q)^(n - 1). If the rate did not rise, then two or more right ones of the
+    tuned model are at most n q times as likely as one or more. Either way such a problem comes out
+    as new at most as often as it comes out solved once by the base model and at all by the tuned one.
+    So of the problems of both kinds at most half would be new, whatever the rates are, and whichever
+    of the problems were raised and whichever not. Guesses add a number of their own.
 
     Args:
         base: (P,) right samples of the base model.
         tuned: (P,) right samples of the tuned model.
+        n: samples of each.
+        guess_rate: chance that a guess is right.
 
     Returns:
-        (the most to be expected, how often as many or more).
+        How many are new, the most to be expected, and how often as many or more.
     """
-    solved = tuned > 0
-    none, once = (int(np.count_nonzero(solved & (base == right))) for right in (0, 1))
-    return (none + once) / 2.0, _at_least(none, none + once, 0.5)
+    unsolved = int(np.count_nonzero(base == 0))
+    new = int(np.count_nonzero((base == 0) & (tuned > 1)))
+    once = int(np.count_nonzero((base == 1) & (tuned > 0)))
+    if guess_rate == 0.0:
+        return Unlucky(new, float(once), _at_least(new, new + once, 0.5))
+    chance = float(bdtrc(1, n, guess_rate)) if n > 1 else 0.0
+    below = bdtr(np.arange(new + 1), unsolved, chance) if unsolved else np.ones(new + 1)
+    mass = np.diff(below, prepend=0.0)
+    rest = np.array([_at_least(left, left + once, 0.5) for left in range(new, -1, -1)])
+    return Unlucky(new, once + unsolved * chance, min(1.0, float(mass @ rest + 1.0 - below[-1])))
 
 
 def guessed_newly_solved(

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from levelhead._arrays import FloatArray, IntArray
-from levelhead.diagnose._sharpening_nulls import interval, swap_p
+from levelhead.diagnose._sharpening_nulls import SWAPS, interval, swap_p
 
-__all__ = ["Difference", "SharpeningResult", "difference", "mean_difference"]
+__all__ = [
+    "Difference",
+    "SharpeningResult",
+    "difference",
+    "expands",
+    "fell",
+    "mean_difference",
+    "rose",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +69,10 @@ class SharpeningResult:
         expected_new: newly solved problems that an unchanged model would show.
         p_new: how often an unchanged model would show as many or more.
         p_lost: the same for those no longer solved.
-        unlucky_new: newly solved problems, at most, if the base model had a rate of 1 / (n + 1) or
-            more on each.
-        p_unlucky: how often such a base model would show as many or more.
+        solved_again: newly solved problems that the tuned model solves more than once.
+        unlucky_new: the most of those to be expected if on each problem the rate did not rise, or the
+            base model had one of 1 / (n + 1) or more.
+        p_unlucky: how often such models would show as many or more.
         guess_rate: chance that a guess is right, as stated.
         guessed_new: newly solved problems that guessing alone would show.
         p_guessed: how often guessing alone would show as many or more; NaN without a guess rate.
@@ -95,6 +105,7 @@ class SharpeningResult:
     expected_new: float
     p_new: float
     p_lost: float
+    solved_again: int
     unlucky_new: float
     p_unlucky: float
     guess_rate: float
@@ -110,12 +121,28 @@ class SharpeningResult:
     notes: Sequence[str] = ()
 
 
+def rose(d: Difference, tail: float) -> bool:
+    """The rule; an interval and an exact test must agree, as a bootstrap of few changes is too sure."""
+    return d.low > 0.0 and d.p_up <= tail
+
+
+def fell(d: Difference, tail: float) -> bool:
+    """The same for a fall."""
+    return d.high < 0.0 and d.p_down <= tail
+
+
+def expands(p_new: float, p_unlucky: float, p_guessed: float, tail: float) -> bool:
+    """Whether more is newly solved than each kind of luck explains; no guess rate, no such luck."""
+    return all(math.isnan(p) or p <= tail for p in (p_new, p_unlucky, p_guessed))
+
+
 def difference(
     base: FloatArray,
     tuned: FloatArray,
     draws: FloatArray,
     level: float,
     seed: int,
+    swaps: int = SWAPS,
 ) -> Difference:
     """Means of both over problems, and their difference with its interval and its null.
 
@@ -125,9 +152,10 @@ def difference(
         draws: (B,) the difference of the means on resampled problems.
         level: of the interval.
         seed: of the swaps.
+        swaps: how many where they cannot be counted out.
     """
     low, high = interval(draws, level)
-    up, down = swap_p(tuned - base, seed=seed)
+    up, down = swap_p(tuned - base, seed=seed, swaps=swaps)
     value = float(np.mean(tuned - base))
     return Difference(float(base.mean()), float(tuned.mean()), value, low, high, up, down)
 

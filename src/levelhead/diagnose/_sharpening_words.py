@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from levelhead._arrays import FloatArray, IntArray
 from levelhead._text import percent, plural
-from levelhead.diagnose._sharpening_result import Difference, SharpeningResult
+from levelhead.diagnose._sharpening_result import (
+    Difference,
+    SharpeningResult,
+    expands,
+    fell,
+    rose,
+)
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
 
@@ -50,78 +57,60 @@ def build(result: SharpeningResult) -> Section:
 
 def _headline(r: SharpeningResult) -> str:
     base, tuned = r.names
+    tail = _tail(r)
     if r.verdict == "SHARPEN":
-        cross = "" if r.crossing is None else f"; from k = {r.crossing:,} on {base} solves more"
+        cross = "" if r.crossing is None else f"; {base} first solves more at k = {r.crossing:,}"
         return (
             f"{tuned} is sharpened: pass@1 rose from {percent(r.first.base)} to "
             f"{percent(r.first.tuned)} and pass@{r.n} fell from {percent(r.last.base)} to "
             f"{percent(r.last.tuned)}{cross}."
         )
-    new = int(r.table[0, 1])
     if r.verdict == "EXPAND":
         return (
-            f"{tuned} solves problems that {base} does not in {plural(r.n, 'sample')}: "
-            f"{new:,} of {r.problems:,}, where chance would show at most {_number(_chance(r))}."
+            f"{tuned} solves {r.solved_again:,} of {plural(r.problems, 'problem')} more than once "
+            f"that {base} never solves in {plural(r.n, 'sample')}; luck would show at most "
+            f"{_number(r.unlucky_new)}."
         )
-    return (
-        f"Neither sharpening nor expansion is beyond chance: pass@1 {_moved(r.first, r.level)}, "
-        f"pass@{r.n} {_moved(r.last, r.level)}."
-    )
+    moves = f"pass@1 {_moved(r.first, tail)}"
+    if r.n > 1:
+        moves += f", pass@{r.n} {_moved(r.last, tail)}"
+    if fell(r.first, tail):
+        return f"{tuned} became worse, neither sharpened nor expanded: {moves}."
+    return f"Neither sharpening nor expansion is beyond chance: {moves}."
 
 
-def _chance(r: SharpeningResult) -> float:
-    """The most newly solved problems that one of the nulls lets expect."""
-    return max(r.expected_new, r.unlucky_new, r.guessed_new)
+def _tail(r: SharpeningResult) -> float:
+    return (1.0 - r.level) / 2.0
 
 
-def _moved(d: Difference, level: float) -> str:
-    """What a difference comes to, and whether it is beyond chance, by the rule of the verdict."""
-    tail = (1.0 - level) / 2.0
-    known = (d.low > 0.0 and d.p_up <= tail) or (d.high < 0.0 and d.p_down <= tail)
-    how = "" if known else ", within noise"
-    return f"{percent(d.base)} to {percent(d.tuned)}{how}"
+def _moved(d: Difference, tail: float, show: Callable[[float], str] = percent) -> str:
+    """What a difference comes to, and whether it is beyond chance."""
+    how = "" if rose(d, tail) or fell(d, tail) else ", within noise"
+    return f"{show(d.base)} to {show(d.tuned)}{how}"
 
 
 def _sentences(r: SharpeningResult) -> list[str]:
-    base, tuned = r.names
-    tail = percent((1.0 - r.level) / 2.0) if r.level != 0.95 else "2.5%"
     new, lost = int(r.table[0, 1]), int(r.table[1, 0])
-    out = [
-        f"Noise alone would show {_number(r.expected_new)} newly solved "
-        f"{'problem' if r.expected_new == 1 else 'problems'} and as many no longer solved: so often "
-        f"an unchanged model misses with one set of samples and hits with the other. Seen were "
-        f"{new:,} ({_p(r.p_new)}) and {lost:,} ({_p(r.p_lost)}).",
-        f"By luck alone this rule says SHARPEN in at most {tail} of such comparisons, and EXPAND in "
-        f"at most {tail}.",
-    ]
-    near = round(2 * r.unlucky_new)
-    if new:
-        out.append(
-            f"An unlucky {base} can make problems look new. Of the {near:,} problems that {tuned} "
-            f"solves and {base} solved in none or one of its samples, at most {_number(near / 2)} "
-            f"would be unsolved if {base} was right at least once in {r.n + 1:,} tries; {new:,} are "
-            f"({_p(r.p_unlucky)})."
-        )
-    if r.guess_rate:
-        out.append(
-            f"Guessing right {percent(r.guess_rate)} of the time would newly solve "
-            f"{_number(r.guessed_new)} of the {int(r.table[0].sum()):,} problems unsolved by {base} "
-            f"({_p(r.p_guessed)})."
-        )
+    tail = _tail(r)
+    out = _luck_sentences(r)
+    if r.verdict == "EXPAND" and fell(r.first, tail):
+        out.append(f"But pass@1 fell: {_moved(r.first, tail)}.")
+    if r.verdict == "EXPAND" and r.p_lost <= tail:
+        out.append(f"But {lost:,} problems are lost as well, more than chance: solved are others.")
+    if r.verdict == "SHARPEN" and expands(r.p_new, r.p_unlucky, r.p_guessed, tail):
+        out.append(f"But {new:,} problems are newly solved as well, more than luck explains.")
     out.append(_crossing_sentence(r))
-    half = r.cover[0.5]
     out.append(
-        f"Solved in at least half of the samples: {percent(half.base)} of the problems by {base}, "
-        f"{percent(half.tuned)} by {tuned}. A lucky guess counts for pass@{r.n} and not for this."
+        f"Solved in at least half of the samples, where a lucky guess is not enough: "
+        f"{_moved(r.cover[0.5], tail)}."
     )
     if r.entropy is not None and r.max_share is not None:
         out.append(
-            f"Answers: entropy {r.entropy.base:.2f} to {r.entropy.tuned:.2f} nats, the most frequent "
-            f"answer {percent(r.max_share.base)} to {percent(r.max_share.tuned)} of a problem's, over "
+            f"How much the answers to a problem vary: entropy "
+            f"{_moved(r.entropy, tail, lambda nats: f'{nats:.2f}')} (in nats, 0 if all are the "
+            f"same); share of the most frequent answer {_moved(r.max_share, tail)}. Over "
             f"{plural(r.answered, 'problem')}."
         )
-    if r.verdict == "EXPAND" and r.p_lost <= (1.0 - r.level) / 2.0:
-        out.append(f"But {lost:,} problems are lost as well, more than chance: solved are others.")
     if r.verdict != "SHARPEN" and r.first.value > 0.0 and r.n < OVERTAKEN[0]:
         out.append(
             f"Few samples hide sharpening: in published comparisons the base model overtook between "
@@ -135,14 +124,44 @@ def _sentences(r: SharpeningResult) -> list[str]:
     return out
 
 
+def _luck_sentences(r: SharpeningResult) -> list[str]:
+    """What each kind of luck would show, and how often the verdict is wrong by it."""
+    base, tuned = r.names
+    new, lost = int(r.table[0, 1]), int(r.table[1, 0])
+    tail = f"{100.0 * _tail(r):.3g}%"
+    out = [
+        f"Noise alone would show {_number(r.expected_new)} newly solved "
+        f"{'problem' if r.expected_new == 1 else 'problems'} and as many no longer solved: so often "
+        f"an unchanged model misses with one set of samples and hits with the other. Seen were "
+        f"{new:,} ({_p(r.p_new)}) and {lost:,} ({_p(r.p_lost)}).",
+        f"By luck alone this rule says SHARPEN in at most {tail} of such comparisons, and EXPAND in "
+        f"at most {tail}.",
+    ]
+    if new:
+        guesses = " and guesses" if r.guess_rate else ""
+        out.append(
+            f"An unlucky {base} makes problems look new as well: those that it would solve once in "
+            f"{r.n + 1:,} samples, but missed. By bad luck{guesses} {tuned} would solve at most "
+            f"{_number(r.unlucky_new)} of these more than once; it solves {r.solved_again:,} "
+            f"({_p(r.p_unlucky)})."
+        )
+    if r.guess_rate:
+        out.append(
+            f"Guessing right {percent(r.guess_rate)} of the time would newly solve "
+            f"{_number(r.guessed_new)} of the {int(r.table[0].sum()):,} problems unsolved by {base} "
+            f"({_p(r.p_guessed)})."
+        )
+    return out
+
+
 def _crossing_sentence(r: SharpeningResult) -> str:
     base = r.names[0]
     if r.crossing is None:
         return f"{base} does not solve more at any k up to {r.n:,}."
     low = f"{r.crossing_low:,}" if r.crossing_low is not None else f"beyond {r.n:,}"
     high = f"{r.crossing_high:,}" if r.crossing_high is not None else f"beyond {r.n:,}"
-    text = f"{base} solves more from k = {r.crossing:,} (interval {low} to {high})."
-    if r.verdict != "SHARPEN":
+    text = f"{base} first solves more at k = {r.crossing:,} (interval {low} to {high})."
+    if r.verdict != "SHARPEN" and not fell(r.first, _tail(r)):
         text += " Curves of equal models cross somewhere too, so this is no finding."
     return text
 
@@ -159,23 +178,29 @@ def _measures(r: SharpeningResult) -> list[Measure]:
         ]
         if r.n == 1:
             break
-    out.append(_change("mean pass@k over log k, change", r.auc))
+    out.append(_change("mean pass@k over log k, change", r.auc, "every doubling of k counts alike"))
     out.append(
         Measure(
-            f"k from which {base} solves more",
+            f"first k at which {base} solves more",
             r.crossing,
             r.crossing_low,
             r.crossing_high,
             note=f"up to k = {r.n}; no upper end means beyond",
         )
     )
-    chance = _chance(r) / r.problems
     out += [
         Measure(
             "newly solved",
             int(r.table[0, 1]) / r.problems,
-            null=chance,
-            note="the null is the most that an unchanged model, an unlucky base model or guesses show",
+            null=max(r.expected_new, r.guessed_new) / r.problems,
+            note="the null is what an unchanged model or guesses show",
+            percent=True,
+        ),
+        Measure(
+            "newly solved more than once",
+            r.solved_again / r.problems,
+            null=r.unlucky_new / r.problems,
+            note="the null is the most that an unlucky base model shows",
             percent=True,
         ),
         Measure(
@@ -191,10 +216,10 @@ def _measures(r: SharpeningResult) -> list[Measure]:
     return out
 
 
-def _change(name: str, d: Difference) -> Measure:
+def _change(name: str, d: Difference, note: str = "") -> Measure:
     if math.isnan(d.value):
         return Measure(name, None, note="undefined for a single k")
-    return Measure(name, d.value, d.low, d.high, null=0.0)
+    return Measure(name, d.value, d.low, d.high, null=0.0, note=note)
 
 
 def _charts(r: SharpeningResult) -> list[Chart]:
@@ -202,7 +227,7 @@ def _charts(r: SharpeningResult) -> list[Chart]:
     k = r.k.astype(np.float64)
     mark = None
     if r.crossing is not None and r.verdict == "SHARPEN":
-        mark = (float(r.crossing), f"{base} ahead from k = {r.crossing:,}")
+        mark = (float(r.crossing), f"k = {r.crossing:,}")
     curves = [Curve(base, k, r.base, *r.bands[:2]), Curve(tuned, k, r.tuned, *r.bands[2:])]
     taus = list(r.cover)
     charts = [

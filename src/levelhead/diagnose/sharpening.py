@@ -7,13 +7,16 @@ not. All curves come from counts: a problem with c right ones among n samples is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from levelhead._arrays import FloatArray, IntArray, real
 from levelhead.diagnose._sharpening_counts import Paired, Samples, paired
 from levelhead.diagnose._sharpening_nulls import (
+    SWAPS,
     Resampled,
     guessed_newly_solved,
     newly_solved_null,
@@ -35,7 +38,10 @@ from levelhead.diagnose._sharpening_result import (
     Difference,
     SharpeningResult,
     difference,
+    expands,
+    fell,
     mean_difference,
+    rose,
 )
 from levelhead.diagnose._sharpening_words import build
 from levelhead.diagnose.section import Section
@@ -62,6 +68,15 @@ TAUS = (0.01, 0.1, 0.25, 0.5, 0.8, 1.0)
 ALL_K = 1024
 """Up to so many samples the bootstrap looks at every k; beyond them at so many k in all."""
 
+FINE = 10
+"""Random swaps for each chance of 1 - level: no p can be as small as half of it with fewer than 2."""
+
+TOP_LEVEL = 0.9999
+"""Above it the random swaps would have to be too many."""
+
+MOST = 1 << 26
+"""Numbers that the curves of all resamples may hold: half a gigabyte."""
+
 
 def diagnose_sharpening(
     base: Samples,
@@ -78,8 +93,8 @@ def diagnose_sharpening(
 
     SHARPEN: pass@1 rose and pass@n fell, both intervals exclude 0, and so do the exact tests. EXPAND:
     more problems are newly solved than luck explains, be it that of an unchanged model, that of a
-    base model which would have solved them in n + 1 samples, or that of guessing. INCONCLUSIVE:
-    neither. Each side is tested at (1 - level) / 2.
+    base model which would have solved them in n + 1 samples, or that of guessing, on whichever of the
+    problems each. INCONCLUSIVE: neither. Each side is tested at (1 - level) / 2.
 
     Args:
         base: samples of the model before.
@@ -87,9 +102,9 @@ def diagnose_sharpening(
         samples: how many of each problem to use; problems with fewer are left out. The fewest that
             a problem has unless given.
         guess_rate: chance in [0, 1) that an answer out of the blue is right.
-        level: of the intervals, in [0.5, 1).
+        level: of the intervals, in [0.5, 0.9999].
         n_boot: resamples of the problems, >= 100.
-        seed: of every random number.
+        seed: of every random number, >= 0.
         on_step: called with what is being done.
 
     Returns:
@@ -101,8 +116,8 @@ def diagnose_sharpening(
     Edge cases: a sample without a label counts as wrong, and a warning says how many there were.
         Where problems differ in their number of samples, as many of each are drawn at random.
     Properties: a model whose pass@1 did not rise, or whose pass@n did not fall, is called SHARPEN with
-        probability at most (1 - level) / 2; one that did not change, solves only what the base model
-        solves at a rate of at least 1 / (n + 1), or guesses the rest, is called EXPAND likewise.
+        probability at most (1 - level) / 2; one that raised only what the base model solves at a
+        rate of at least 1 / (n + 1), and else guesses or did not rise, is called EXPAND likewise.
     Reference: arXiv:2504.13837, arXiv:2510.08325; declines at large k that are no loss of the
         model's: arXiv:2606.15455.
 
@@ -112,21 +127,20 @@ def diagnose_sharpening(
         >>> diagnose_sharpening(before, after).verdict
         'INCONCLUSIVE'
     """
-    _check(guess_rate, level, n_boot)
+    _check(guess_rate, level, n_boot, samples, seed)
     say = on_step or (lambda text: None)
     say("counting")
     data = paired(base, tuned, samples=samples, seed=seed)
     n, right = data.n, (data.base, data.tuned)
     ks = _grid(n)
+    _check_size(n_boot, ks.size)
     say("resampling problems")
     tables = [_rows_of(np.full(n + 1, n), np.arange(n + 1), ks, used) for used in data.used]
     draws = resample(data, tables, log_weights(ks), n_boot=n_boot, seed=seed)
     first, last, auc = _differences(data, ks, tables, draws, level, seed)
-    null, unlucky = newly_solved_null(*right, n), unlucky_base(*right)
-    guessed = guessed_newly_solved(*right, n, guess_rate)
+    luck = _luck(*right, n, guess_rate)
     crossing, low, high, share = _crossing(data, ks, draws, level)
     entropy, max_share = _answers(data, level, n_boot, seed)
-    luck = (null.p_new, unlucky[1], guessed[1])
     return SharpeningResult(
         verdict=_verdict(first, last, luck, (1.0 - level) / 2.0),
         names=(base.name, tuned.name),
@@ -144,14 +158,8 @@ def diagnose_sharpening(
         crossing_high=high,
         crossing_share=share,
         table=transitions(*right),
-        expected_new=null.expected,
-        p_new=null.p_new,
-        p_lost=null.p_lost,
-        unlucky_new=unlucky[0],
-        p_unlucky=unlucky[1],
         guess_rate=guess_rate,
-        guessed_new=guessed[0],
-        p_guessed=guessed[1],
+        **luck,
         cover=_cover(data, level, n_boot, seed),
         entropy=entropy,
         max_share=max_share,
@@ -178,15 +186,27 @@ def section(result: SharpeningResult) -> Section:
 # --------------------------------------------------------------------------- inside
 
 
-def _verdict(
-    first: Difference, last: Difference, p_new: tuple[float, float, float], tail: float
-) -> str:
-    """The rule; an interval and an exact test must agree, as a bootstrap of few changes is too sure."""
-    up = first.low > 0.0 and first.p_up <= tail
-    down = last.high < 0.0 and last.p_down <= tail
-    if up and down:
+def _luck(base: IntArray, tuned: IntArray, n: int, guess_rate: float) -> dict[str, Any]:
+    """What the three kinds of luck would show, as fields of the result."""
+    null, unlucky = newly_solved_null(base, tuned, n), unlucky_base(base, tuned, n, guess_rate)
+    guessed, p_guessed = guessed_newly_solved(base, tuned, n, guess_rate)
+    return {
+        "expected_new": null.expected,
+        "p_new": null.p_new,
+        "p_lost": null.p_lost,
+        "solved_again": unlucky.new,
+        "unlucky_new": unlucky.expected,
+        "p_unlucky": unlucky.p,
+        "guessed_new": guessed,
+        "p_guessed": p_guessed,
+    }
+
+
+def _verdict(first: Difference, last: Difference, luck: Mapping[str, Any], tail: float) -> str:
+    if rose(first, tail) and fell(last, tail):
         return "SHARPEN"
-    return "EXPAND" if all(np.isnan(p) or p <= tail for p in p_new) else "INCONCLUSIVE"
+    new = expands(luck["p_new"], luck["p_unlucky"], luck["p_guessed"], tail)
+    return "EXPAND" if new else "INCONCLUSIVE"
 
 
 def _differences(
@@ -201,8 +221,9 @@ def _differences(
     rates = [c / data.n for c in (data.base, data.tuned)]
     solved = [(c > 0).astype(float) for c in (data.base, data.tuned)]
     areas = [(t @ log_weights(ks))[place] for t, place in zip(tables, data.places, strict=True)]
+    swaps = max(SWAPS, math.ceil(FINE / (1.0 - level)))
     return (
-        difference(rates[0], rates[1], draws.first, level, seed),
+        difference(rates[0], rates[1], draws.first, level, seed, swaps),
         difference(solved[0], solved[1], draws.last, level, seed),
         difference(areas[0], areas[1], draws.auc, level, seed),
     )
@@ -261,10 +282,24 @@ def _rows_of(n: IntArray, c: IntArray, ks: IntArray, used: IntArray) -> FloatArr
     return np.concatenate([table for _, table in curve_tables(n[used], c[used], ks)])
 
 
-def _check(guess_rate: float, level: float, n_boot: int) -> None:
+def _check(guess_rate: float, level: float, n_boot: int, samples: int | None, seed: int) -> None:
     if not 0.0 <= real("guess_rate", guess_rate) < 1.0:
         raise InvalidInputError(f"guess_rate: expected a chance in [0, 1), got {guess_rate}")
-    if not 0.5 <= real("level", level) < 1.0:
-        raise InvalidInputError(f"level: expected a value in [0.5, 1), got {level}")
-    if not real("n_boot", n_boot) >= 100:
-        raise InvalidInputError(f"n_boot: expected at least 100 resamples, got {n_boot}")
+    if not 0.5 <= real("level", level) <= TOP_LEVEL:
+        raise InvalidInputError(f"level: expected a value in [0.5, {TOP_LEVEL}], got {level}")
+    for name, value, least, what in (
+        ("n_boot", n_boot, 100, "at least 100 resamples"),
+        ("samples", 1 if samples is None else samples, 1, "at least 1"),
+        ("seed", seed, 0, "a whole number >= 0"),
+    ):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise InvalidInputError(f"{name}: expected {what}, got {value!r}")
+
+
+def _check_size(n_boot: int, points: int) -> None:
+    most = MOST // (2 * points)
+    if n_boot > most:
+        raise InvalidInputError(
+            f"n_boot: expected at most {most:,} resamples of curves with {points:,} points, which "
+            f"fill the memory, got {n_boot:,}; ask for fewer, or for fewer samples"
+        )
