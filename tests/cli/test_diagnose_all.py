@@ -204,6 +204,8 @@ def test_weights_alone_and_beside_predictions(tmp_path: Path) -> None:
         rows, write(tmp_path / "y.jsonl", samples([0.5] * 20, 0.5, "a")), "--weights", base, tuned
     )
     assert verdicts(both)["updates"] == "DENSE"
+    with pytest.raises(LevelheadError, match="an input"):
+        run(base, tuned, "-o", base / "model.safetensors")
     with pytest.raises(LevelheadError, match="TUNED: expected weights like the other"):
         run(base, rows)
     with pytest.raises(

@@ -103,8 +103,9 @@ def test_chats_are_what_the_assistant_said_last(tmp_path: Path) -> None:
 
 def test_texts_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", [{"prompt_id": "a", "text": "It is 4."}])
-    with pytest.raises(RecordError, match="expected a column that says what was right"):
+    with pytest.raises(RecordError, match="expected a column that says what was right") as told:
         load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES)
+    assert "\\x00" not in str(told.value)
     found = load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES, labelled=False)["x"]
     assert np.isnan(found.label).all()
     assert found.columns["text"].to_pylist() == ["It is 4."]

@@ -65,5 +65,14 @@ def test_bad_input_is_one_sentence(models: Path, tmp_path: Path) -> None:
         assert "\n" not in str(done.exception)
 
 
+def test_a_report_is_not_written_over_the_weights(models: Path) -> None:
+    before = (models / "base" / "model.safetensors").read_bytes()
+    for option in ("-o", "--json"):
+        done = run(models / "base", models / "one", option, models / "base" / "model.safetensors")
+        assert isinstance(done.exception, LevelheadError)
+        assert "this one is an input" in str(done.exception)
+    assert (models / "base" / "model.safetensors").read_bytes() == before
+
+
 def test_help_ends_with_an_example() -> None:
     assert "levelhead diagnose updates base/ run1/ --other run2/" in run("--help").output[-400:]

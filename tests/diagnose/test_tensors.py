@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 from pathlib import Path
 
@@ -51,6 +52,34 @@ def test_many_shards_are_not_all_held_open(tmp_path: Path) -> None:
             assert len(files._open) <= 16
 
 
+def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_file({"x": torch.zeros(50_000)}, path)
+    one = open_checkpoint(path, "BASE").tensors["x"]
+    with Files() as files:
+        files.read(one, 0, 50_000)
+        with path.open("r+b") as file:
+            file.truncate(100_000)
+        assert not files.read(one, 0, 20_000).any()
+        # Not read as far as its pages are touched: that would end the process.
+        with pytest.raises(
+            InvalidInputError, match="'x', got 100000: the file was cut off while it"
+        ):
+            files.read(one, 0, 50_000)
+    path.write_bytes(b"")
+    with Files() as files, pytest.raises(InvalidInputError, match="got an empty file"):
+        files.read(one, 0, 1)
+
+
+def test_many_threads_read_many_files(tmp_path: Path) -> None:
+    for i in range(20):
+        save_file({"x": torch.full((4,), float(i))}, tmp_path / f"{i}.safetensors")
+    found = [open_checkpoint(tmp_path / f"{i}.safetensors", "BASE").tensors["x"] for i in range(20)]
+    with Files() as files, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        read = pool.map(lambda i: files.read(found[i % 20], 0, 1).view(np.float32)[0], range(2000))
+        assert list(read) == [float(i % 20) for i in range(2000)]
+
+
 def _bytes(header: object, tail: bytes = b"") -> bytes:
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + tail
@@ -63,6 +92,21 @@ def _bytes(header: object, tail: bytes = b"") -> bytes:
         (b"\x80\x02}q\x00(X\x01\x00\x00", "convert it from .bin"),
         ((9).to_bytes(8, "little") + b"not JSON!", "expected a safetensors header with dtype"),
         (_bytes([1]), "expected a safetensors header"),
+        ((200_000).to_bytes(8, "little") + b"[" * 200_000, "expected a safetensors header"),
+        (
+            _bytes({"x": {"dtype": "F32", "shape": "1", "data_offsets": [0, 4]}}, b"1234"),
+            "expected a safetensors header",
+        ),
+        (
+            _bytes(
+                {"x": {"dtype": "F32", "shape": [float("inf")], "data_offsets": [0, 4]}}, b"1234"
+            ),
+            "expected a safetensors header",
+        ),
+        (
+            _bytes({"x": {"dtype": "F32", "shape": [1.7], "data_offsets": [0, 4]}}, b"1234"),
+            "expected a safetensors header",
+        ),
         (_bytes({"x": {"dtype": "F32", "shape": [2]}}), "expected a safetensors header"),
         (_bytes({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}), "it is cut off"),
         (

@@ -97,6 +97,32 @@ UP = "base_model.model.up."
             {UP + "lora_A.weight": A, UP + "lora_B.weight": B},
             "lora_alpha: expected a number, got 'x'",
         ),
+        (
+            {"lora_alpha": 10**400},
+            {UP + "lora_A.weight": A, UP + "lora_B.weight": B},
+            "lora_alpha: expected a number, got 1000",
+        ),
+        (
+            {"alpha_pattern": ["up"]},
+            {UP + "lora_A.weight": A, UP + "lora_B.weight": B},
+            r"alpha_pattern: expected an object from patterns to numbers, got \['up'\]",
+        ),
+        (
+            {"alpha_pattern": {"(": 3}},
+            {UP + "lora_A.weight": A, UP + "lora_B.weight": B},
+            "alpha_pattern: expected an object",
+        ),
+        (
+            {},
+            {UP + "lora_A.weight": A * torch.nan, UP + "lora_B.weight": B},
+            "expected finite numbers in lora_A and lora_B of 'up', got NaN",
+        ),
+        (
+            {},
+            {UP + "lora_A.weight": A[:0], UP + "lora_B.weight": B[:, :0]},
+            "of 'up', got a rank of 0",
+        ),
+        ("[" * 200_000, {UP + "lora_A.weight": A}, "expected the JSON settings of an adapter"),
         ({}, {UP + "lora_A.weight": A.int(), UP + "lora_B.weight": B}, "save the adapter unquant"),
     ],
 )

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from levelhead.diagnose._tensors import Files, open_checkpoint
-from levelhead.diagnose._tensors_pairs import Pairs, pair_tensors
+from levelhead.diagnose._tensors_pairs import Pairs, in_one_format, pair_tensors
 from levelhead.diagnose._updates_bits import decode
 from levelhead.errors import InvalidInputError
 
@@ -96,6 +96,22 @@ def test_a_head_of_its_own_is_missing(tmp_path: Path) -> None:
         pairs(tmp_path, {EMBED: x(9, 4)}, {EMBED: x(9, 4), HEAD: x(9, 4, seed=2)})
 
 
+def test_two_runs_are_compared_in_the_coarsest_format_of_three(tmp_path: Path) -> None:
+    base = {Q: x(4, 4), EMBED: x(9, 4), "b": x(3)}
+    first = pairs(tmp_path, base, {**base, Q: x(4, 4, seed=1)})
+    second = pairs(tmp_path, base, {Q: x(4, 4, seed=2).bfloat16(), EMBED: x(12, 4), "b": x(3)})
+    one, two = in_one_format(first, second)
+    assert (one.pairs[Q].form.name, two.pairs[Q].form.name) == ("bfloat16", "bfloat16")
+    assert (one.pairs["b"].form.name, two.pairs["b"].form.name) == ("float32", "float32")
+    assert one.pairs[EMBED] == first.pairs[EMBED]
+    assert two.notes[-2].startswith("1 tensors of the two runs are stored in different formats")
+    assert two.notes[-1] == (
+        f"1 tensors are not part of the overlap, such as {EMBED}: resized from 9 to 12 rows"
+    )
+    same = in_one_format(first, first)
+    assert same == (first, first)
+
+
 def test_resized_embeddings_and_whole_numbers_are_left_out(tmp_path: Path) -> None:
     found = pairs(
         tmp_path,
@@ -165,6 +181,10 @@ def test_adapters_find_their_weights_or_say_so(tmp_path: Path) -> None:
         InvalidInputError, match="TUNED: expected an adapter of BASE, got updates of"
     ):
         against({EMBED: x(9, 4)})
+    longer = against({"language." + Q: x(4, 4)})
+    assert longer.pairs["language." + Q].update is not None
+    with pytest.raises(InvalidInputError, match="got updates of"):  # which of the two is not said
+        against({"language." + Q: x(4, 4), "vision." + Q: x(4, 4)})
     with pytest.raises(InvalidInputError, match="the adapter belongs to another model"):
         against({Q: x(4, 5)})
     with Files() as files, pytest.raises(InvalidInputError, match="got an adapter in"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from levelhead.diagnose.updates import UpdatesResult, density, diagnose_updates
+from levelhead.diagnose._updates_bits import FORMATS
+from levelhead.diagnose._updates_null import change_probability
+from levelhead.diagnose.updates import UpdatesResult, density, diagnose_updates, gini
 from levelhead.errors import InvalidInputError
 
 torch.set_num_threads(1)
@@ -135,6 +138,129 @@ def test_two_runs_that_move_the_same_weights_overlap_beyond_it(tmp_path: Path) -
     first = sum(int((one[k] != base[k]).sum()) for k in base)
     assert found.both == both
     assert found.one_sided == both / first
+
+
+def test_runs_that_move_the_same_rows_more_are_not_called_alike(tmp_path: Path) -> None:
+    base, dice = weights(), torch.Generator().manual_seed(12)
+    rows = {k: torch.exp(torch.randn(w.shape[0], generator=dice)) for k, w in base.items()}
+
+    def run(seed: int, mask: float) -> Weights:
+        own = torch.Generator().manual_seed(seed)
+        shared = torch.Generator().manual_seed(99)
+        return {
+            name: (w.double() + 2e-5 * rows[name].reshape((-1,) + (1,) * (w.ndim - 1))
+                   * (torch.rand(w.shape, generator=shared) < mask)
+                   * torch.randn(w.shape, generator=own).double()).to(w.dtype)
+            for name, w in base.items()
+        }  # fmt: skip
+
+    found = compared(tmp_path, base, run(1, 1.0), run(2, 1.0)).overlap
+    assert found is not None
+    assert found.z is not None
+    assert found.z > 20  # by size alone
+    assert found.shared is not None
+    assert found.shared_z is not None
+    assert abs(found.shared) < 0.03
+    assert abs(found.shared_z) < 3.5
+    # The same weights of these rows in both runs: a finding.
+    found = compared(tmp_path, base, run(1, 0.5), run(2, 0.5)).overlap
+    assert found is not None
+    assert found.shared is not None
+    assert found.shared_z is not None
+    assert found.shared > 0.2
+    assert found.shared_z > 20
+
+
+def test_tensors_that_lie_at_odd_places_in_one_file_only(tmp_path: Path) -> None:
+    base = {"odd.bias": torch.zeros(3, dtype=torch.bfloat16), **weights()}
+    tuned = moved(base, 3e-4, 1)
+    files = []
+    for name, order in (("a", list(base)), ("b", list(base)[::-1])):
+        header, data = {}, b""
+        for key in order:
+            bits = (base if name == "a" else tuned)[key].view(torch.int16).numpy().tobytes()
+            place = [len(data), len(data) + len(bits)]
+            header[key] = {"dtype": "BF16", "shape": list(base[key].shape), "data_offsets": place}
+            data += bits
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        files.append(tmp_path / f"{name}.safetensors")
+        files[-1].write_bytes(len(text).to_bytes(8, "little") + text + data)
+    found = diagnose_updates(*files, threads=1)
+    for one in found.tensors:
+        change = tuned[one.name].double() - base[one.name].double()
+        assert one.changed == int((change != 0).sum())
+        assert one.norm == pytest.approx(float(change.norm()), rel=1e-5)
+
+
+def test_a_second_run_in_another_format(tmp_path: Path) -> None:
+    base = weights(kind=torch.float32)
+    one, two = moved(base, 1e-5, 5), moved(base, 1e-5, 6)
+    found = compared(tmp_path, base, one, {k: w.bfloat16() for k, w in two.items()})
+    assert found.overlap is not None
+    # In float32 every weight changed; what compares is what rounding left of both.
+    assert found.overlap.chance == pytest.approx(found.overlap.other_chance, abs=0.03)
+    assert found.densities[0] < 0.5
+    assert any("stored in different formats" in note for note in found.notes)
+
+
+def test_a_file_that_is_cut_off_while_it_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("levelhead.diagnose._updates_run.BLOCK", 1000)
+    base = weights()
+    save_file(base, tmp_path / "a.safetensors")
+    save_file(moved(base, 1e-4, 1), tmp_path / "b.safetensors")
+
+    def cut(_: int) -> None:
+        with (tmp_path / "b.safetensors").open("r+b") as file:
+            file.truncate(12_000)
+
+    for threads in (1, 2):
+        save_file(moved(base, 1e-4, 1), tmp_path / "b.safetensors")
+        with pytest.raises(InvalidInputError, match=r"b.safetensors: .*the file was cut off while"):
+            diagnose_updates(
+                tmp_path / "a.safetensors", tmp_path / "b.safetensors", on_read=cut, threads=threads
+            )
+
+
+def test_the_weights_in_the_open_are_those_of_every_tensor(tmp_path: Path) -> None:
+    base = weights()
+    tuned = moved(base, 3e-5, 1)
+    found = compared(tmp_path, base, tuned)
+    count = seen = 0
+    share = total = 0.0
+    for one in found.tensors:
+        assert one.null_step is not None
+        w = base[one.name].double().reshape(-1)
+        changed = (tuned[one.name] != base[one.name]).reshape(-1)
+        p = change_probability(w.numpy(), one.null_step, FORMATS["bfloat16"])
+        small = torch.from_numpy(p >= 0.9)
+        count, seen = count + int(small.sum()), seen + int(changed[small].sum())
+        share, total = share + one.n * (one.null_density or 0.0), total + one.n
+    # So few weights are all in the sample.
+    assert (found.open_n, found.open_seen) == (count, seen)
+    assert found.null_density == pytest.approx(share / total)
+    assert found.moved_density == found.densities[0]
+
+
+def test_the_gini_is_of_matrices_alone(tmp_path: Path) -> None:
+    base = weights()
+    tuned = moved(base, 3e-5, 1)
+    tuned["model.norm.weight"] = base["model.norm.weight"]
+    found = compared(tmp_path, base, tuned)
+    assert found.gini == pytest.approx(gini([one.density or 0.0 for one in found.matrices]))
+    assert found.gini < 0.1
+
+
+def test_the_sample_does_not_stay_in_one_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("levelhead.diagnose._updates_run.SAMPLE", 64)
+    monkeypatch.setattr("levelhead.diagnose._updates_run.LEAST", 64)
+    base = {"x.weight": (torch.ones(64, 64) * 2.0 ** -torch.arange(64.0)).bfloat16()}
+    found = compared(tmp_path, base, moved(base, 1e-3, 1))
+    assert len({size for size, _, _ in found.by_size}) > 6
 
 
 def test_threads_blocks_and_seeds_change_nothing_that_is_counted(

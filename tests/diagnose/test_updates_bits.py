@@ -104,15 +104,16 @@ def test_what_is_not_finite_is_seen_where_nothing_else_changed(lost: float) -> N
     assert (found.n, found.nonfinite, found.changed) == (3, 1, 0)
 
 
+@pytest.mark.parametrize("every", [1, 7])
 @pytest.mark.parametrize("places", [(0, 1), (1, 0), (1, 1)])
-def test_models_need_not_lie_at_even_places(places: tuple[int, int]) -> None:
+def test_models_need_not_lie_at_even_places(places: tuple[int, int], every: int) -> None:
     form, rng = FORMATS["bfloat16"], np.random.default_rng(5)
     a = encode(rng.normal(size=1001), form)
     b = a.copy()
-    b[::7] = encode(rng.normal(size=b[::7].size), form)
+    b[::every] = encode(rng.normal(size=b[::every].size), form)
     moved = [np.r_[np.zeros(k, a.dtype), x][k:][:1000] for k, x in zip(places, (a, b), strict=True)]
     found, wanted = tally(*moved, form, LEVELS), tally(a[:1000], b[:1000], form, LEVELS)
-    assert found.changed == 143
+    assert found.changed == np.count_nonzero(a[:1000] != b[:1000]) >= 142
     assert np.array_equal(found.above, wanted.above)
     assert found.total == pytest.approx(
         np.abs(decode(a, form) - decode(b, form))[:1000].sum(), rel=1e-5

@@ -100,6 +100,29 @@ def test_the_step_is_found_again_and_z_is_standard() -> None:
     assert 0.7 < np.std(zs) < 1.3
 
 
+def test_z_is_standard_where_every_weight_is_sampled() -> None:
+    rng, zs = np.random.default_rng(8), []
+    for _ in range(100):
+        w = rounded(rng.normal(0, 0.02, 3000), BF16)
+        new = rounded(w + rng.normal(0, 3e-5, w.size), BF16)
+        moved = np.abs(new.astype(np.float64) - w)
+        found = matched_null(w, moved > 0, float(moved.mean()), w.size, BF16, rng)
+        zs.append(((moved > 0).mean() - found.density) / found.variance**0.5)
+    # Five standard errors. With the spread between the weights in it, it would be 0.66; without the
+    # chance in what was seen, 1.41.
+    assert 0.7 < np.std(zs) < 1.35
+
+
+def test_weights_held_at_zero_are_not_open_to_a_step() -> None:
+    rng = np.random.default_rng(9)
+    w = rounded(rng.normal(0, 0.02, 4096), BF16)
+    w[:1500] = 0.0
+    new = np.where(w == 0, w, rounded(w + rng.normal(0, 3e-5, w.size), BF16))
+    found = matched_null(w, new != w, float(np.abs(new - w).mean()), w.size, BF16, rng)
+    assert 20 < found.open_n < 600
+    assert found.open_seen > 0.9 * found.open_expected
+
+
 def test_overlap_of_a_fifth_by_chance() -> None:
     rng = np.random.default_rng(6)
     found = overlap(rng.random(200_000) < 0.2, rng.random(200_000) < 0.2)
@@ -127,6 +150,9 @@ def test_the_matched_null_is_every_shuffle() -> None:
     assert found.other_sided == 0.5
     assert found.jaccard == pytest.approx(2 / 5)
     assert found.matched == pytest.approx(np.mean(common) / 3)
+    assert (found.chance, found.other_chance) == pytest.approx((4 / 7, 3 / 7))
+    assert found.jaccard_chance == pytest.approx(12 / 49 / (4 / 7 + 3 / 7 - 12 / 49))
+    assert found.jaccard_matched == pytest.approx(np.mean(common) / (7 - np.mean(common)))
 
 
 def test_overlap_that_is_undefined() -> None:

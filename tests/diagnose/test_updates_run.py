@@ -20,6 +20,7 @@ OPEN = (100, 10, 95.0)
         (100, -9.0, (100, 71, 95.0), "SPARSE BEYOND ROUNDING"),
         (100, -9.0, (100, 72, 95.0), "AS ROUNDING PRODUCES"),
         (100, -9.0, (29, 2, 28.0), "UNDECIDED"),
+        (100, -9.0, (30, 2, 28.0), "SPARSE BEYOND ROUNDING"),
         (100, 1.0, (0, 0, 0.0), "AS ROUNDING PRODUCES"),
         (100, None, OPEN, "UNDECIDED"),
     ],

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from levelhead.diagnose._updates_section import section
+from levelhead.diagnose._updates_rank import Rank
+from levelhead.diagnose._updates_section import _sentences, section
 from levelhead.diagnose.updates import UpdatesResult, diagnose_updates
 
 torch.set_num_threads(1)
@@ -84,10 +85,79 @@ def test_headlines(result: UpdatesResult, verdict: str, words: str, tone: str) -
     assert found.tone == tone
 
 
+def test_a_step_of_uneven_size_and_where_its_changes_are_missing(result: UpdatesResult) -> None:
+    tensors = tuple(
+        dataclasses.replace(one, kind="embed_tokens", changed=0)
+        if one.name.startswith("model.layers.0")
+        else one
+        for one in result.tensors
+    )
+    found = section(dataclasses.replace(result, tensors=tensors, z=-9.0))
+    assert "as they do after a dense step of uneven size" in found.headline
+    named = [one for one in found.sentences if "of the missing changes are in embed_tokens" in one]
+    assert len(named) == 1
+    assert named[0].endswith("words that the training never met leave their rows as they were.")
+    even = section(dataclasses.replace(result, tensors=tensors, z=-2.3))
+    assert "uneven" not in even.headline
+    assert not any("missing changes" in one for one in even.sentences)
+
+
+def test_ranks_of_sketches_are_apart_and_have_their_null(result: UpdatesResult) -> None:
+    first, *rest = result.tensors
+    drawn = Rank(256, 256, 200.0, 60.0, "sketch")
+    mixed = dataclasses.replace(result, tensors=(dataclasses.replace(first, rank=drawn), *rest))
+    by_name = {one.name: one for one in section(mixed).measures}
+    whole = [one.rank for one in rest if one.rank is not None]
+    assert by_name["stable rank"].value == pytest.approx(
+        sum(one.stable or 0.0 for one in whole) / len(whole)
+    )
+    assert (by_name["stable rank of a sketch"].value, by_name["stable rank of a sketch"].null) == (
+        60,
+        64,
+    )
+    assert by_name["effective rank of a sketch / its size"].value == 200 / 256
+    assert by_name["rank of a sketch / its size"].null == "of independent noise: full"
+    narrow = dataclasses.replace(first, rank=dataclasses.replace(drawn, full=40))
+    odd = section(dataclasses.replace(result, tensors=(narrow, *rest)))
+    assert {one.name: one.null for one in odd.measures}["stable rank of a sketch"] is None
+
+
+def test_weights_of_zero_have_no_place_on_a_logarithmic_axis(result: UpdatesResult) -> None:
+    for sizes in ((0.0, 0.0, 0.0), (0.0, 0.0, 0.1)):
+        points = tuple((size, 1.0, 1.0) for size in sizes)
+        drawn = section(dataclasses.replace(result, by_size=points)).charts
+        assert [one.title for one in drawn] == ["Density by kind of matrix"]
+
+
+def test_the_null_of_a_kind_is_weighed_by_its_tensors(result: UpdatesResult) -> None:
+    tensors = tuple(
+        dataclasses.replace(one, kind="a", n=n, null_density=null)
+        for one, n, null in zip(result.tensors, (100, 300), (0.1, 0.5), strict=False)
+    )
+    table = section(dataclasses.replace(result, tensors=tensors)).tables[0]
+    assert dict(zip(table.header, table.rows[0], strict=True))["null"] == pytest.approx(0.4)
+
+
 def test_runs_with_more_in_common_and_runs_without_changes(result: UpdatesResult) -> None:
     assert result.overlap is not None
-    more = dataclasses.replace(result, overlap=dataclasses.replace(result.overlap, z=9.0))
-    assert "more in common than the sizes of the weights" in " ".join(section(more).sentences)
+
+    def said_of(z: float, shared: float | None, shared_z: float | None) -> str:
+        assert result.overlap is not None
+        found = dataclasses.replace(result.overlap, z=z, shared=shared, shared_z=shared_z)
+        return " ".join(_sentences(dataclasses.replace(result, overlap=found)))
+
+    assert "more in common than sizes, rows and columns" in said_of(9.0, 0.3, 30.0)
+    assert (
+        "still correlate by 0.30 (z = 30.0; independent runs: 0, false-alarm level 1%)"
+        in said_of(9.0, 0.3, 30.0)
+    )
+    # Rows and columns that move more explain it: no finding, however large z by size is.
+    for left, z in ((0.3, 2.3), (0.019, 90.0), (-0.001, -0.1)):
+        said = said_of(9.0, left, z)
+        assert "Independent runs show that too, so it is no finding" in said
+        assert "-0.00" not in said
+        assert "That is what two independent runs share" in said_of(0.1, left, z)
+    assert "Whether the runs share more was not tested" in said_of(9.0, None, None)
     none = dataclasses.replace(result.overlap, one_sided=None, matched=None, z=None)
-    said = section(dataclasses.replace(result, overlap=none)).sentences
+    said = _sentences(dataclasses.replace(result, overlap=none))
     assert any("undefined: one of them changed nothing" in one for one in said)

@@ -8,6 +8,9 @@ BITS = "levelhead.diagnose._updates_bits"
 NULL = "levelhead.diagnose._updates_null"
 RANK = "levelhead.diagnose._updates_rank"
 RUN = "levelhead.diagnose._updates_run"
+SHARED = "levelhead.diagnose._updates_shared"
+TENSORS = "levelhead.diagnose._tensors"
+PAIRS = "levelhead.diagnose._tensors_pairs"
 LORA = "levelhead.diagnose._tensors_lora"
 
 MUTANTS = [
@@ -41,10 +44,52 @@ MUTANTS = [
     ),
     Mutant(
         target=NULL,
-        old="    rest = (size > 0) - slope * size\n",
-        new="    rest = (size > 0) * 1.0\n",
+        old="    rest, other = ((x > 0) - slope * x for x in",
+        new="    rest, other = ((x > 0) * 1.0 for x in",
         why="forgets that the step's size is matched to the same changes: z is too narrow",
         tests=["tests/diagnose/test_updates_null.py"],
+    ),
+    Mutant(
+        target=NULL,
+        old="    variance = within * (1 / n + 1 / m) + between * max(1 / m - 1 / n, 0.0)\n",
+        new="    variance = (within + between) * (1 / n + 1 / m)\n",
+        why="takes the same weights for ones that were drawn anew: the test is far too timid",
+        tests=["tests/diagnose/test_updates_null.py"],
+    ),
+    Mutant(
+        target=NULL,
+        old="    small = (expected >= OPEN_P) & (w != 0)\n",
+        new="    small = expected >= OPEN_P\n",
+        why="weights that a mask holds at 0 make a dense step look sparse",
+        tests=["tests/diagnose/test_updates_null.py"],
+    ),
+    Mutant(
+        target=SHARED,
+        old="        for part, axis in ((row, 1), (column, 0)):\n",
+        new="        for part, axis in ((row, 1),):\n",
+        why="columns that move more in any run are sold as what two runs share",
+        tests=["tests/diagnose/test_updates_shared.py"],
+    ),
+    Mutant(
+        target=SHARED,
+        old="    return -fitted()[0] * open_to[stratum]\n",
+        new="    return -fitted()[0]\n",
+        why="the last digits of two fits agree, and count as something shared",
+        tests=["tests/diagnose/test_updates_shared.py"],
+    ),
+    Mutant(
+        target=PAIRS,
+        old="            form = min(one.form, two.form, key=lambda form: form.digits)\n",
+        new="            form = max(one.form, two.form, key=lambda form: form.digits)\n",
+        why="compares the changes of a rounded run with those of one that was not",
+        tests=["tests/diagnose/test_tensors_pairs.py"],
+    ),
+    Mutant(
+        target=TENSORS,
+        old="        if (now := held.size()) < end:\n",
+        new="        if (now := held.size()) < 0:\n",
+        why="a file that is cut off while it is read ends the process without a word",
+        tests=["tests/diagnose/test_tensors.py"],
     ),
     Mutant(
         target=RANK,
@@ -62,7 +107,7 @@ MUTANTS = [
     ),
     Mutant(
         target=LORA,
-        old='(math.sqrt(rank) if settings.get("use_rslora") else rank)',
+        old='math.sqrt(rank) if settings.get("use_rslora") else rank',
         new="rank",
         why="rank-stabilized adapters are scaled by the root of the rank",
         tests=["tests/diagnose/test_tensors_lora.py"],

@@ -13,6 +13,7 @@ import numpy as np
 
 from levelhead.cli._console import Progress
 from levelhead.cli._diagnose_samples import TRACES, models_option, two_models
+from levelhead.cli._diagnose_updates import files_of
 from levelhead.cli._options import json_option, on_stdout, path_option, quiet_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._reading import read_options, reading_options, resampling_options
@@ -109,7 +110,8 @@ def everything(
     if only_weights:
         weights = _both_weights(base, tuned, weights)
     count_advantages(estimator, group_size)  # what is wrong with it is said before anything is read
-    check_targets((report, target(json_path)), (base, tuned, *map(str, weights or ())))
+    folders = [Path(one) for one in (base, tuned, *(weights or ())) if not is_remote(str(one))]
+    check_targets((report, target(json_path)), (base, tuned, *files_of(folders)))
     found: list[Section] = []
     log = ReadLog()
     with Progress(enabled=not (quiet or on_stdout(json_path))) as progress:

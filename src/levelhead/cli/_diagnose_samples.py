@@ -246,7 +246,12 @@ def _bare(argument: str, options: ReadOptions, log: ReadLog) -> dict[str, Predic
 def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
     table = open_table(path, container_of(path))
     schema = {**table.schema, STAND_IN: pa.float64()}
-    found = roles(schema, dataclasses.replace(options, confidence=STAND_IN), path, log)
+    try:
+        found = roles(schema, dataclasses.replace(options, confidence=STAND_IN), path, log)
+    except RecordError as error:  # the columns that it lists are those that the file has
+        raise RecordError(
+            error.problem.replace(f", {STAND_IN!r}", ""), error.path, error.line
+        ) from error
     kept = {"answer": found.answer} if found.answer is not None else {}
     texts = [name for name in TEXT if name in table.schema]
     if texts and "text" in options.evidence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from levelhead.cli._options import json_option, path_option, quiet_option, seed_
 from levelhead.cli._output import check_targets
 from levelhead.errors import InvalidInputError
 
-__all__ = ["updates"]
+__all__ = ["files_of", "updates"]
 
 EPILOG = """\b
 Examples:
@@ -18,6 +19,15 @@ Examples:
   levelhead diagnose updates base/ run1/ --other run2/ --json updates.json
   levelhead diagnose updates base/ adapter/ --tolerance 1e-3
 """
+
+
+def files_of(models: list[Path]) -> Iterator[str]:
+    """The models, and the files of their folders: a report must not be written over weights."""
+    for model in models:
+        yield str(model)
+        if model.is_dir():
+            for pattern in ("*.safetensors", "*.safetensors.index.json", "*config.json"):
+                yield from map(str, sorted(model.glob(pattern)))
 
 
 @click.command(epilog=EPILOG, short_help="Which weights changed, and what rounding explains.")
@@ -70,7 +80,8 @@ def updates(
     for one in tolerances:
         if not 0 <= one < float("inf"):
             raise InvalidInputError(f"--tolerance: expected a number of 0 or more, got {one}")
-    check_targets((report, target(json_path)), tuple(str(p) for p in (base, tuned, other) if p))
+    models = [one for one in (base, tuned, other) if one is not None]
+    check_targets((report, target(json_path)), tuple(files_of(models)))
     with Progress(enabled=not quiet) as progress:
         result = diagnose_updates(
             base,

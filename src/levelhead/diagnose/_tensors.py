@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import mmap
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,9 @@ LARGEST_HEADER = 100_000_000
 """Bytes; the format itself allows no larger one."""
 
 CODES = {form.code: form for form in FORMATS.values()}
+
+ALIGNED = 4
+"""Bytes; numbers that lie at other places are copied."""
 
 OPEN_FILES = 16
 """Shards that are held open at a time."""
@@ -63,6 +67,7 @@ class Files:
 
     def __init__(self) -> None:
         self._open: dict[Path, mmap.mmap] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Files:
         return self
@@ -81,9 +86,18 @@ class Files:
         They are a window on the file: not to be written to, and copied where they are to be kept.
         """
         kind = np.dtype(CODES[tensor.code].bits)
-        place = tensor.offset + start * kind.itemsize
-        found = np.frombuffer(self._map(tensor.path), kind, stop - start, place)
-        return found if found.flags.aligned else found.copy()
+        place, end = (tensor.offset + at * kind.itemsize for at in (start, stop))
+        held = self._map(tensor.path)
+        # To touch a page of a map that the file no longer has ends the process, without a word.
+        if (now := held.size()) < end:
+            raise InvalidInputError(
+                f"{tensor.path}: expected {end} bytes or more for tensor {tensor.name!r}, got {now}: "
+                "the file was cut off while it was read; compare it when nothing writes to it"
+            )
+        found = np.frombuffer(held, kind, stop - start, place)
+        # Both sides of a comparison must be read two numbers at a time, or neither.
+        even = found.flags.aligned and found.ctypes.data % ALIGNED == 0
+        return found if even else found.copy()
 
     def drop(self, tensor: Tensor, start: int, stop: int) -> None:
         """Let go of the memory of a slice that was read; reading it again is allowed."""
@@ -96,16 +110,27 @@ class Files:
             self._map(tensor.path).madvise(mmap.MADV_DONTNEED, first, last - first)
 
     def _map(self, path: Path) -> mmap.mmap:
-        found = self._open.get(path)
-        if found is None:
-            if len(self._open) >= OPEN_FILES:
-                self._open.pop(next(iter(self._open)))
-            with path.open("rb") as file:
-                found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if hasattr(mmap, "MADV_SEQUENTIAL"):
-                found.madvise(mmap.MADV_SEQUENTIAL)
-            self._open[path] = found
-        return found
+        with self._lock:  # blocks are read by several threads
+            found = self._open.get(path)
+            if found is None:
+                if len(self._open) >= OPEN_FILES:
+                    self._open.pop(next(iter(self._open)))
+                found = self._open[path] = _mapped(path)
+            return found
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        try:
+            found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError as error:  # of no bytes
+            raise InvalidInputError(
+                f"{path}: expected the numbers of its tensors, got an empty file: it was cut off while "
+                "it was read; compare it when nothing writes to it"
+            ) from error
+    if hasattr(mmap, "MADV_SEQUENTIAL"):
+        found.madvise(mmap.MADV_SEQUENTIAL)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +223,7 @@ def _header(path: Path) -> dict[str, Tensor]:
             for name, entry in entries.items()
             if name != "__metadata__"
         }
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(
@@ -208,9 +233,8 @@ def _header(path: Path) -> dict[str, Tensor]:
 
 
 def _entry(name: str, entry: Any, path: Path, start: int, size: int) -> Tensor:
-    first, last = (int(one) for one in entry["data_offsets"])
-    tensor = Tensor(name, str(entry["dtype"]), tuple(int(n) for n in entry["shape"]), path,
-                    start + first)  # fmt: skip
+    first, last = _whole(entry["data_offsets"])
+    tensor = Tensor(name, str(entry["dtype"]), _whole(entry["shape"]), path, start + first)
     if not 0 <= first <= last or min(tensor.shape, default=0) < 0:
         raise ValueError(name)
     if start + last > size:
@@ -224,11 +248,17 @@ def _entry(name: str, entry: Any, path: Path, start: int, size: int) -> Tensor:
     return tensor
 
 
+def _whole(numbers: Any) -> tuple[int, ...]:
+    if not isinstance(numbers, list) or any(type(n) is not int for n in numbers):
+        raise TypeError
+    return tuple(numbers)
+
+
 def _sharded(index: Path) -> dict[str, Tensor]:
     try:
         places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards = {str(name): str(file) for name, file in places.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InvalidInputError(
             f'{index}: expected JSON with a "weight_map" from tensors to files, got another; save '
             "the model again"

@@ -23,6 +23,8 @@ Tensor = Any
 
 PREFIX = "base_model.model."
 PART = re.compile(r"\.lora_(embedding_)?([AB])(\.weight)?$")
+LARGEST = 1e30
+"""Of a factor: one that is larger was never trained with."""
 UNREAD = ("lora_magnitude_vector", "lora_bias", "hada_", "lokr_", "ia3_", "oft_", "vera_lambda")
 """Parts of tensor names that say an adapter is more than two matrices."""
 
@@ -51,9 +53,10 @@ class LowRank:
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """The rows of the update from `start` to before `stop`, float32."""
-        if self.transposed:
-            return self.scaling * (self.a[:, start:stop].T @ self.b.T)
-        return self.scaling * (self.b[start:stop] @ self.a)
+        with np.errstate(over="ignore", invalid="ignore"):  # is counted as what is not finite
+            if self.transposed:
+                return self.scaling * (self.a[:, start:stop].T @ self.b.T)
+            return self.scaling * (self.b[start:stop] @ self.a)
 
     def singular_values(self) -> FloatArray:
         """(r,) all that can be other than 0, descending, from the small product of two QR factors."""
@@ -104,7 +107,7 @@ def low_rank_updates(
 def _settings(config: Path) -> dict[str, Any]:
     try:
         settings = json.loads(config.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise InvalidInputError(
             f"{config}: expected the JSON settings of an adapter, got something else; save the "
             "adapter again"
@@ -139,18 +142,35 @@ def _update(
             f"{config.parent}: expected lora_A (r, in) and lora_B (out, r) of {module!r}, got "
             f"{a.shape} and {b.shape}; merge the adapter into the model and compare the folders"
         )
-    alpha = _by_pattern(settings.get("alpha_pattern"), module, settings.get("lora_alpha", 8))
-    if not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise InvalidInputError(f"{config}: lora_alpha: expected a number, got {alpha!r}")
     rank = a.shape[0]
-    scaling = alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
+    if not rank or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        got = "NaN or an infinity" if rank else "a rank of 0"
+        raise InvalidInputError(
+            f"{config.parent}: expected finite numbers in lora_A and lora_B of {module!r}, got {got}; "
+            "take an adapter from before the training failed"
+        )
+    share = math.sqrt(rank) if settings.get("use_rslora") else rank
+    scaling = _alpha(settings, module, config) / share
     turned = embedded or bool(settings.get("fan_in_fan_out"))
     return LowRank(a, b, scaling, turned)
 
 
-def _by_pattern(patterns: Any, module: str, default: Any) -> Any:
-    """The value of the first pattern that the module's name ends in, as PEFT looks them up."""
-    for pattern, value in (patterns or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            return value
-    return default
+def _alpha(settings: Mapping[str, Any], module: str, config: Path) -> float:
+    """That of the first pattern that the module's name ends in, as PEFT looks them up, or of all."""
+    alpha, patterns = settings.get("lora_alpha", 8), settings.get("alpha_pattern") or {}
+    try:
+        for pattern, value in patterns.items():
+            if re.match(rf"(.*\.)?({pattern})$", module):
+                alpha = value
+                break
+    except (AttributeError, re.error) as error:
+        raise InvalidInputError(
+            f"{config}: alpha_pattern: expected an object from patterns to numbers, got {patterns!r}; "
+            "correct it or save the adapter again"
+        ) from error
+    if isinstance(alpha, int | float) and abs(alpha) < LARGEST:
+        return float(alpha)
+    raise InvalidInputError(
+        f"{config}: lora_alpha: expected a number, got {repr(alpha)[:40]}; correct it, or save the "
+        "adapter again"
+    )

@@ -15,7 +15,7 @@ from levelhead.diagnose._tensors_lora import LowRank
 from levelhead.diagnose._updates_bits import Bits, Format, decode, encode
 from levelhead.errors import InvalidInputError
 
-__all__ = ["Pair", "Pairs", "in_format", "pair_tensors"]
+__all__ = ["Pair", "Pairs", "in_format", "in_one_format", "pair_tensors"]
 
 EMBEDDING = re.compile(
     r"(^|\.)(embed_tokens|wte|word_embeddings|tok_embeddings|embed_in|embeddings|shared)\.weight$"
@@ -149,6 +149,34 @@ def pair_tensors(base: Checkpoint, tuned: Checkpoint, files: Files, role: str = 
     return _checked(Pairs(pairs, excluded, tuple(notes)), base)
 
 
+def in_one_format(first: Pairs, second: Pairs) -> tuple[Pairs, Pairs]:
+    """Two runs of one base, each tensor in the coarsest of the three formats: only then do their changes
+    compare. Notes say what was cast, and what the second lacks."""
+    mine, theirs = dict(first.pairs), dict(second.pairs)
+    casts = 0
+    for name in mine.keys() & theirs.keys():
+        one, two = mine[name], theirs[name]
+        if one.form != two.form:
+            form = min(one.form, two.form, key=lambda form: form.digits)
+            mine[name] = dataclasses.replace(one, form=form)
+            theirs[name] = dataclasses.replace(two, form=form)
+            casts += 1
+    notes = list(second.notes)
+    if casts:
+        notes.append(
+            f"{casts} tensors of the two runs are stored in different formats; both runs were rounded to "
+            "the coarser, for the density as well"
+        )
+    lost = [name for name in mine if name not in theirs]
+    if lost:
+        why = second.excluded.get(lost[0], "the second run does not have it")
+        notes.append(f"{len(lost)} tensors are not part of the overlap, such as {lost[0]}: {why}")
+    return (
+        dataclasses.replace(first, pairs=mine),
+        dataclasses.replace(second, pairs=theirs, notes=tuple(notes)),
+    )
+
+
 def _checked(found: Pairs, base: Checkpoint) -> Pairs:
     if not found.pairs:
         raise InvalidInputError(
@@ -160,7 +188,7 @@ def _checked(found: Pairs, base: Checkpoint) -> Pairs:
 def _adapted(base: Checkpoint, tuned: Checkpoint, files: Files, role: str) -> Pairs:
     updates = dict(tuned.updates or {})
     wanted = {**updates, **tuned.tensors}
-    names = {name: _found_in(name, base.tensors) for name in wanted}
+    names = _found_in(wanted, base.tensors)
     _check_adapter(names, base, role)
     by_base = {base_name: name for name, base_name in names.items()}
     pairs: dict[str, Pair] = {}
@@ -192,12 +220,23 @@ def _adapted(base: Checkpoint, tuned: Checkpoint, files: Files, role: str) -> Pa
     return _checked(Pairs(pairs, excluded, tuple(notes)), base)
 
 
-def _found_in(name: str, tensors: Mapping[str, Tensor]) -> str | None:
-    """The base's name of what an adapter calls `name`; prefixes differ between classes of models."""
-    if name in tensors:
-        return name
-    ends = [other for other in tensors if other.endswith("." + name) or name.endswith("." + other)]
-    return ends[0] if len(ends) == 1 else None
+def _found_in(names: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[str, str | None]:
+    """The base's name of what an adapter calls otherwise; prefixes differ between classes of models."""
+    longer: dict[str, list[str]] = {}
+    for one in tensors:
+        for end in _ends(one):
+            longer.setdefault(end, []).append(one)
+    found: dict[str, str | None] = {}
+    for name in names:
+        like = longer.get(name, []) + [end for end in _ends(name) if end in tensors]
+        found[name] = name if name in tensors else like[0] if len(like) == 1 else None
+    return found
+
+
+def _ends(name: str) -> list[str]:
+    """What is left of a name without its first part, without its first two, and so on."""
+    parts = name.split(".")
+    return [".".join(parts[i:]) for i in range(1, len(parts))]
 
 
 def _check_adapter(names: Mapping[str, str | None], base: Checkpoint, role: str) -> None:

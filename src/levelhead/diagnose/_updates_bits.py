@@ -203,8 +203,9 @@ def _chunk(
     before: Bits, after: Bits, form: Format, tolerances: tuple[float, ...], scratch: Scratch
 ) -> Tally:
     n, old, new = before.size, _words(before), _words(after)
-    if old.size != new.size:  # only one of them lies at even places
-        old, new = before, after
+    if old.size != new.size:  # only one of them lies at even places, and decoding keeps no order
+        before, after = before.copy(), after.copy()
+        old, new = _words(before), _words(after)
     differ = np.not_equal(old, new, out=scratch.flags[: old.size])
     count = int(np.count_nonzero(differ))
     if count <= FEW * old.size:

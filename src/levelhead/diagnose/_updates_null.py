@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import root_scalar
 from scipy.special import ndtr
 
 from levelhead._arrays import ArrayLike, BoolArray, FloatArray, IntArray
@@ -26,8 +28,8 @@ __all__ = [
     "strata_of",
 ]
 
-MOST_STEPS, NARROWEST = 80, 1e-4
-"""Bisections of the step's size at most, and the factor within which they end."""
+LARGEST, NARROWEST = 69.0, 5e-4
+"""Logarithms: of the largest step that is tried, and within which of the right one the search ends."""
 
 QUANTILES = 10
 """Strata of equal numbers of weights, by size; they are split further where the spacing changes."""
@@ -89,7 +91,8 @@ class RoundingNull:
         step: standard deviation of that step: it gives the mean absolute change that was seen.
         density: share of the weights that it would change.
         variance: of the difference between a density seen under the null and this one.
-        open_n: sampled weights so small that the step changes them nine times in ten or more.
+        open_n: sampled weights so small that the step changes them nine times in ten or more; not 0,
+            because what masks and padding hold at 0 does not move for another reason.
         open_seen: how many of them changed.
         open_expected: how many would have, on average.
         weights: (m,) absolute sampled weights.
@@ -130,8 +133,8 @@ def matched_null(
     away, toward = half_gaps(before, form)
     w = before.astype(np.float64)
 
-    def moves(step: float) -> FloatArray:
-        return np.abs(rounded(w + step * noise, form).astype(np.float64) - before)
+    def moves(step: float, drawn: FloatArray = noise) -> FloatArray:
+        return np.abs(rounded(w + step * drawn, form).astype(np.float64) - before)
 
     step = _matching(lambda s: float(moves(s).mean()), mean_change)
     expected, size = ndtr(-away / step) + ndtr(-toward / step), moves(step)
@@ -140,9 +143,14 @@ def matched_null(
     slope = float((wide > 0).mean() - (narrow > 0).mean()) / rise if rise > 0 else 0.0
     # Both the density and the size that the step is matched to are seen with error, on both sides:
     # where a sample's steps change more weights than expected, the mean change is larger as well.
-    rest = (size > 0) - slope * size
-    variance = float(rest.var()) * (1 / n + 1 / before.size)
-    small = expected >= OPEN_P
+    rest, other = ((x > 0) - slope * x for x in (size, moves(step, np.roll(noise, 1))))
+    # Of one weight's steps on both sides; of which weights there are, only as far as they are a sample.
+    within = float(np.mean((rest - other) ** 2)) / 2
+    between = max(float(rest.var()) - within, 0.0)
+    m = before.size
+    variance = within * (1 / n + 1 / m) + between * max(1 / m - 1 / n, 0.0)
+    # A weight of exactly 0 that stays 0 is held there, by a mask or by padding, and not by rounding.
+    small = (expected >= OPEN_P) & (w != 0)
     return RoundingNull(
         step,
         float((size > 0).mean()),
@@ -158,17 +166,20 @@ def matched_null(
 
 def _matching(mean_of: Callable[[float], float], wanted: float) -> float:
     """The step whose mean change is the wanted one; mean changes rise with the step."""
-    low = high = wanted
-    while mean_of(high) < wanted and high < 1e30:
-        high *= 2.0
-    while mean_of(low) > wanted and low > 1e-30:
-        low /= 2.0
-    for _ in range(MOST_STEPS):
-        if high <= low * (1 + NARROWEST):
-            break
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if mean_of(middle) < wanted else (low, middle)
-    return math.sqrt(low * high)
+
+    @functools.cache  # the ends of the search are asked for again and again
+    def excess(log_step: float) -> float:
+        # A step that overflows the format has an infinite mean, which no interpolation survives.
+        return min(mean_of(math.exp(log_step)) / wanted, 2.0) - 1.0
+
+    low = high = math.log(wanted)
+    while excess(high) < 0 and high < LARGEST:
+        high += math.log(2.0)
+    while excess(low) > 0 and low > -LARGEST:
+        low -= math.log(2.0)
+    if not excess(low) < 0 < excess(high):
+        return math.exp(low if abs(excess(low)) < abs(excess(high)) else high)
+    return math.exp(root_scalar(excess, bracket=(low, high), xtol=NARROWEST).root)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +202,9 @@ class Overlap:
         both: weights changed by both runs.
         expected: of these, how many under the matched null.
         sd: their standard deviation under it.
+        shared: correlation of the two runs' changes after sizes, rows and columns are taken out, in some
+            matrices; None where it was not computed.
+        shared_z: standard deviations of it above 0; None likewise.
     """
 
     one_sided: float | None
@@ -205,6 +219,8 @@ class Overlap:
     both: int
     expected: float
     sd: float
+    shared: float | None = None
+    shared_z: float | None = None
 
 
 @dataclasses.dataclass

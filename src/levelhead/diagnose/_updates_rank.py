@@ -34,10 +34,11 @@ class Rank:
     """Ranks of an update.
 
     Attributes:
-        rank: numerical rank, of `full`.
+        rank: numerical rank, of `full`; of a sketch, at most that of the matrix.
         full: the largest rank that could be seen: the smaller side of the matrix, or of its sketch.
-        effective: exp of the entropy of the singular values' shares; None for a matrix of zeros.
-        stable: squared Frobenius norm / squared largest singular value; None likewise.
+        effective: exp of the entropy of the singular values' shares; None for a matrix of zeros. Of a
+            sketch it is the sketch's own, and that of the matrix is larger where many directions count.
+        stable: squared Frobenius norm / squared largest singular value; None and of a sketch likewise.
         how: `exact`, `sketch` or `adapter` (from its two factors).
     """
 
@@ -135,8 +136,11 @@ def _singular(values: ArrayLike, name: str = "singular_values") -> FloatArray:
     return array
 
 
-def rank_of(matrix: npt.NDArray[np.floating], how: str = "exact") -> Rank:
-    """Ranks from a matrix; a singular value counts above its rounding error in float32."""
+def rank_of(matrix: npt.NDArray[np.floating], how: str = "exact") -> Rank | None:
+    """Ranks from a matrix; a singular value counts above its rounding error in float32. None of one that
+    overflows."""
+    if not np.isfinite(matrix).all():
+        return None
     values = np.linalg.svd(matrix, compute_uv=False).astype(np.float64)
     return from_values(values, max(matrix.shape), how)
 
@@ -155,7 +159,9 @@ def sketched(
 ) -> npt.NDArray[np.float64]:
     """Rows and columns added up in random groups with random signs, at most 256 groups a side.
 
-    A rank below the number of groups survives this almost surely; a higher one shows as full.
+    A rank below the number of groups survives this almost surely where the change is spread out; a higher
+    one shows as full. It never grows, but single entries that fall into one group count once. Effective
+    and stable rank are of the sketch: many directions show as fewer.
 
     Args:
         blocks: the matrix, rows by rows.
@@ -171,9 +177,10 @@ def sketched(
             sums = rows[group[i]]
             (np.add if sign[i] > 0 else np.subtract)(sums, row, out=sums)
         start += block.shape[0]
-    found = np.zeros((int(right_group.max()) + 1, rows.shape[0]))
-    np.add.at(found, right_group, (rows * right_sign).T.astype(np.float64))
-    return found.T
+    order = np.argsort(right_group, kind="stable")
+    starts = np.searchsorted(right_group[order], np.arange(int(right_group.max()) + 1))
+    signed = (rows * right_sign)[:, order].astype(np.float64)
+    return np.add.reduceat(signed, starts, axis=1)
 
 
 def _groups(size: int, rng: np.random.Generator) -> tuple[IntArray, npt.NDArray[np.float32]]:

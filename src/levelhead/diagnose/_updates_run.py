@@ -196,9 +196,11 @@ class Run:
             for start in range(0, rows, step):
                 stop = min(start + step, rows)
                 old, new = pair.bits(self.files, start * columns, stop * columns)
-                change = decode(new, pair.form) - decode(old, pair.form)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    change = decode(new, pair.form) - decode(old, pair.form)
+                    change = change.astype(np.float32, copy=False)
                 pair.drop(self.files, start * columns, stop * columns)
-                yield change.astype(np.float32, copy=False).reshape(-1, columns)
+                yield change.reshape(-1, columns)
 
         if rows * columns <= EXACT:
             return rank_of(np.concatenate(list(changes())))
@@ -318,7 +320,8 @@ def _how_ranked(updates: Sequence[TensorUpdate]) -> str:
     words = {
         "adapter": "from the adapter's two factors",
         "exact": f"of the whole matrix (up to {EXACT:,} weights)",
-        "sketch": "of a random sketch of 256 rows and columns, in which a higher rank shows as full",
+        "sketch": "of a random sketch of 256 rows and columns, in which a higher rank shows as full, and single "
+        "entries may count once",
     }
     parts = [f"{how.count(key)} {text}" for key, text in words.items() if key in how]
     return f"ranks of {len(how)} matrices without norms: {'; '.join(parts)}"

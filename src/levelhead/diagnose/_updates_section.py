@@ -9,9 +9,11 @@ import numpy as np
 
 from levelhead._text import percent, plural
 from levelhead._write import plain
-from levelhead.diagnose._updates_rank import Rank
+from levelhead.diagnose._tensors_pairs import EMBEDDING
+from levelhead.diagnose._updates_rank import EXACT, SKETCH, Rank
 from levelhead.diagnose._updates_result import TensorUpdate, UpdatesResult
 from levelhead.diagnose._updates_run import LEVEL, OPEN_SHARE, Z_LEVEL
+from levelhead.diagnose._updates_shared import SHARED
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
 
@@ -25,6 +27,15 @@ TONES: dict[str, Tone] = {
 
 BARS = 20
 """Kinds of matrices that are drawn."""
+
+NULL_TEXT = f"null: of a dense step after rounding; ranks above {EXACT:,} weights are of a sketch"
+
+MOST = 0.6
+"""Share of the missing changes from which on one kind of matrix is named."""
+
+NOISE_EFFECTIVE, NOISE_STABLE = 0.805, SKETCH / 4
+"""What a square sketch of independent noise shows, by the quarter-circle law of its singular values:
+exp(H) / n with H the entropy of their shares, and n / 4."""
 
 
 def section(result: UpdatesResult) -> Section:
@@ -58,6 +69,12 @@ def _headline(result: UpdatesResult) -> str:
         return f"None of {result.n:,} weights changed as they are stored."
     null = percent(result.null_density)
     seen = percent(result.moved_density)
+    if result.verdict == "AS ROUNDING PRODUCES" and result.z is not None and result.z < -Z_LEVEL:
+        return (
+            f"{share} of the weights changed; a dense step of even size would change more ({null} where "
+            "anything changed), but the weights that rounding cannot hide a step from did change, as "
+            "they do after a dense step of uneven size."
+        )
     return {
         "SPARSE BEYOND ROUNDING": f"{share} of the weights changed, and rounding does not explain "
         f"why so few: it would let a dense step of this size change {null}.",
@@ -90,6 +107,7 @@ def _sentences(result: UpdatesResult) -> tuple[str, ...]:
             f"{percent(LEVEL)} with, among those smallest weights, fewer than "
             f"{percent(OPEN_SHARE)} of the changes that the null expects."
         )
+    said += _where_missing(result)
     if result.overlap is not None:
         said += _overlap_words(result)
     still = [one for one in result.tensors if one.n and not one.changed]
@@ -105,6 +123,25 @@ def _sentences(result: UpdatesResult) -> tuple[str, ...]:
     return tuple(said)
 
 
+def _where_missing(result: UpdatesResult) -> list[str]:
+    """The kind of matrix in which most of the changes are missing that the null expects."""
+    if result.z is None or result.z >= -Z_LEVEL:
+        return []
+    missing: dict[str, float] = {}
+    for one in result.tensors:
+        if one.null_density is not None:
+            less = max(one.n * one.null_density - one.changed, 0.0)
+            missing[one.kind] = missing.get(one.kind, 0.0) + less
+    kind = max(missing, key=lambda name: missing[name], default="")
+    share = missing[kind] / sum(missing.values()) if missing and any(missing.values()) else 0.0
+    if len(missing) < 2 or share < MOST:
+        return []
+    words = f"{percent(share)} of the missing changes are in {kind}"
+    if EMBEDDING.search(f"{kind}.weight"):
+        words += ": words that the training never met leave their rows as they were"
+    return [words + "."]
+
+
 def _overlap_words(result: UpdatesResult) -> list[str]:
     found = result.overlap
     if found is None or found.one_sided is None or found.matched is None:
@@ -114,17 +151,30 @@ def _overlap_words(result: UpdatesResult) -> list[str]:
         f"one too. If changes lay anywhere it would be {percent(found.chance)}; among weights of like "
         f"size in the same tensor, {percent(found.matched)}."
     ]
-    if found.z is None:
-        words.append("The null by size leaves nothing to chance here, so there is no test.")
-    elif found.z > Z_LEVEL:
+    left, z = found.shared, found.shared_z
+    seen = "" if left is None else f"{round(left, 2) + 0.0:.2f}"  # never -0.00
+    if left is None or z is None:
         words.append(
-            f"That is more than two independent dense steps share (z = {found.z:.1f}, false-alarm "
-            f"level {percent(LEVEL)}): the runs have more in common than the sizes of the weights."
+            "Whether the runs share more was not tested: that takes matrices of 16 rows and columns or "
+            "more that both changed, and a comparison that was not interrupted."
+        )
+    elif z > Z_LEVEL and left >= SHARED:
+        words.append(
+            f"The runs have more in common than sizes, rows and columns: with these taken out, their "
+            f"changes still correlate by {seen} (z = {z:.1f}; independent runs: 0, false-alarm level "
+            f"{percent(LEVEL)}). The data cannot tell why; training on the same samples does it."
+        )
+    elif found.z is not None and found.z > Z_LEVEL:
+        words.append(
+            "The difference is rows and columns that move more than others, in both runs or in either: "
+            f"with these taken out nothing is left (correlation {seen}, z = {z:.1f}). Independent "
+            "runs show that too, so it is no finding."
         )
     else:
         words.append(
-            f"That is what two independent runs share (z = {found.z:.1f}): the overlap comes from "
-            "rounding, which hides steps from the same large weights in both."
+            f"That is what two independent runs share (correlation of what is left {seen}, "
+            f"z = {z:.1f}): the overlap comes from rounding, which hides steps from the same large "
+            "weights in both."
         )
     return words
 
@@ -156,6 +206,8 @@ def _measures(result: UpdatesResult) -> tuple[Measure, ...]:
                     note=f"chance alone {percent(found.other_chance)}"),
             Measure("Jaccard", found.jaccard, null=found.jaccard_matched, percent=True,
                     note=f"chance alone {percent(found.jaccard_chance)}"),
+            Measure("correlation of the runs' changes", found.shared, null=0.0,
+                    note="after sizes, rows and columns are taken out"),
         ]  # fmt: skip
     return tuple(shown)
 
@@ -172,15 +224,34 @@ def _rank_measures(result: UpdatesResult) -> list[Measure]:
     ranks = [one.rank for one in result.tensors if one.rank is not None]
     if not ranks:
         return []
-    how = ", ".join(dict.fromkeys(one.how for one in ranks))
-    noise = "of independent noise: full" if how != "adapter" else None
-    return [
-        Measure("rank / largest possible", _mean(ranks, lambda r: r.rank / r.full), null=noise,
-                note=f"mean over {len(ranks)} matrices ({how})", percent=True),
-        Measure("effective rank / largest possible",
-                _mean(ranks, lambda r: r.effective and r.effective / r.full), percent=True),
-        Measure("stable rank", _mean(ranks, lambda r: r.stable)),
-    ]  # fmt: skip
+    shown: list[Measure] = []
+    small = [one for one in ranks if one.how == "sketch"]
+    whole = [one for one in ranks if one.how != "sketch"]
+    if whole:
+        how = ", ".join(dict.fromkeys(one.how for one in whole))
+        shown += [
+            Measure("rank / largest possible", _mean(whole, lambda r: r.rank / r.full),
+                    null="of independent noise: full" if how != "adapter" else None,
+                    note=f"mean over {len(whole)} matrices ({how})", percent=True),
+            Measure("effective rank / largest possible",
+                    _mean(whole, lambda r: r.effective and r.effective / r.full), percent=True),
+            Measure("stable rank", _mean(whole, lambda r: r.stable)),
+        ]  # fmt: skip
+    if small:
+        square = all(one.full == SKETCH for one in small)
+        shown += [
+            Measure("rank of a sketch / its size", _mean(small, lambda r: r.rank / r.full),
+                    null="of independent noise: full", percent=True,
+                    note=f"mean over {len(small)} matrices; below full, it is at "
+                    "most the matrix's"),
+            Measure("effective rank of a sketch / its size",
+                    _mean(small, lambda r: r.effective and r.effective / r.full), percent=True,
+                    null=NOISE_EFFECTIVE if square else None,
+                    note="of the sketch; that of a matrix of many directions is larger"),
+            Measure("stable rank of a sketch", _mean(small, lambda r: r.stable),
+                    null=NOISE_STABLE if square else None, note="of the sketch, likewise"),
+        ]  # fmt: skip
+    return shown
 
 
 def _mean(ranks: Sequence[Rank], of: Callable[[Rank], float | None]) -> float | None:
@@ -190,17 +261,16 @@ def _mean(ranks: Sequence[Rank], of: Callable[[Rank], float | None]) -> float | 
 
 def _charts(result: UpdatesResult) -> tuple[Chart, ...]:
     drawn: list[Chart] = []
-    if len(result.by_size) > 1:
-        size, seen, null = np.array(result.by_size).T
-        positive = size > 0
+    points = np.array([one for one in result.by_size if one[0] > 0.0])
+    if len(points) > 1:  # a size of 0 has no place on a logarithmic axis
+        size, seen, null = points.T
         drawn.append(
             Chart(
                 "Density by the size of the weight",
                 "Rounding hides a step from large weights, so the null falls from left to right. A "
                 "sparse step stays below it on the left, where nothing is hidden.",
                 line_chart(
-                    [Curve("seen", size[positive], seen[positive]),
-                     Curve("dense step, rounded", size[positive], null[positive])],
+                    [Curve("seen", size, seen), Curve("dense step, rounded", size, null)],
                     x_label="|w|", y_label="share that changed", log_x=True, percent=True,
                     y_range=(0.0, 1.02), prefix="updates-size",
                     label="Share of changed weights by their size, seen and under the null",
@@ -258,7 +328,7 @@ def _tables(result: UpdatesResult) -> tuple[Table, ...]:
     ):
         if groups:
             rows = [(name, *_row(part)) for name, part in groups.items()]
-            tables.append(Table(title, header, rows, "null: of a dense step after rounding"))
+            tables.append(Table(title, header, rows, NULL_TEXT))
     layers = _grouped(result.tensors, lambda one: one.layer)
     if layers:
         kinds = list(_grouped([one for part in layers.values() for one in part], lambda o: o.kind))

@@ -7,6 +7,7 @@ what goes beyond that.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -16,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from levelhead.diagnose._tensors import Files, open_checkpoint
-from levelhead.diagnose._tensors_pairs import pair_tensors
+from levelhead.diagnose._tensors_pairs import Pairs, in_one_format, pair_tensors
 from levelhead.diagnose._updates_null import Overlap, overlap, rounding_density
 from levelhead.diagnose._updates_rank import Rank, effective_rank, gini, stable_rank
 from levelhead.diagnose._updates_result import TensorUpdate, UpdatesResult
 from levelhead.diagnose._updates_run import Run
 from levelhead.diagnose._updates_section import section
+from levelhead.diagnose._updates_shared import shared_changes
 from levelhead.errors import InvalidInputError
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
 
 TOLERANCES = (0.0, 1e-6, 1e-5, 1e-4)
 MOST_THREADS = 4
+SHARED_SEED = 2505_11712
 
 
 def density(before: Any, after: Any, tolerance: float = 0.0) -> float:
@@ -137,11 +140,26 @@ def diagnose_updates(
         second = None
         if other is not None:
             second = pair_tensors(before, open_checkpoint(other, "OTHER"), files, "OTHER")
+            first, second = in_one_format(first, second)
         run = Run(first, second, files, levels, ranks, seed, on_read, workers)
         if on_start is not None:
             on_start(sum(pair.size for pair in first.pairs.values()))
         run.all()
-    return run.result(str(base), str(tuned), None if other is None else str(other))
+        found = run.result(str(base), str(tuned), None if other is None else str(other))
+        return found if second is None else _with_shared(found, first, second, files)
+
+
+def _with_shared(found: UpdatesResult, first: Pairs, second: Pairs, files: Files) -> UpdatesResult:
+    """With what the runs share beyond sizes, rows and columns; Ctrl-C leaves that out."""
+    if found.overlap is None or not found.complete:
+        return found
+    rng = np.random.default_rng([SHARED_SEED, found.seed])
+    try:
+        left = shared_changes(first, second, tuple(first.pairs), files, rng)
+    except KeyboardInterrupt:
+        return found
+    overlap = dataclasses.replace(found.overlap, shared=left.correlation, shared_z=left.z)
+    return dataclasses.replace(found, overlap=overlap)
 
 
 def _check_tolerances(tolerances: Sequence[float]) -> None:
