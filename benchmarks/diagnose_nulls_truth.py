@@ -20,9 +20,12 @@ import numpy as np
 from scipy import stats
 
 from levelhead.diagnose.truth import (
+    Claims,
     association,
     bullshit_index,
+    claim_rates,
     compare_indices,
+    diagnose_truth,
     truth_probe,
     verdict,
 )
@@ -132,21 +135,61 @@ def others(rng: np.random.Generator, times: int) -> Iterator[tuple[str, str, flo
         p = association(truth, claim, n_perm=400, seed=seed).p_value
         hits += p is not None and p <= 0.05
     yield "claims ignore the truth, 90 rows", "chi-square p <= 0.05", 0.05, hits, times
-    outside = 0
-    probes = max(20, times // 2)
-    for seed in range(probes):
-        topic = np.arange(120) // 6
-        hidden = rng.normal(size=(120, 6)) + rng.normal(size=(20, 6))[topic]
-        label = (rng.random(120) < rng.beta(2, 2, 20)[topic]).astype(float)
-        found = truth_probe([hidden], label, topic, n_controls=0, grid=(1e-2, 1.0), seed=seed)
-        outside += not holds(found.low, found.high, 0.5)
-    yield (
-        "hidden states say nothing, 20 topics",
-        "AUROC interval without 0.5",
-        0.05,
-        outside,
-        probes,
-    )
+    yield from shares(rng, times)
+    yield from probes(times)
+
+
+def shares(rng: np.random.Generator, times: int) -> Iterator[tuple[str, str, float, int, int]]:
+    for prompts, each, a, b in ((60, 2, 0.2, 9.8), (30, 8, 0.3, 2.7), (8, 8, 0.5, 0.5)):
+        missed = 0
+        for _ in range(times):
+            unit = np.repeat(np.arange(prompts), each)
+            claim = (rng.random(unit.size) < rng.beta(a, b, prompts)[unit]).astype(float)
+            found = claim_rates(["Negative"] * unit.size, claim, clusters=unit, **SMALL).rates[0]
+            missed += not holds(found.low, found.high, a / (a + b))
+        name = f"{prompts} prompts of {each}, share {a / (a + b):.2f}"
+        yield name, "interval misses the share", 0.05, missed, times
+
+
+def probes(times: int) -> Iterator[tuple[str, str, float, int, int]]:
+    """Hidden states that say nothing: alike in a topic and shares of its own, or neither; then the
+    beliefs read from them, of a speaker who tells the truth in 95% of the rows."""
+    for topics, each, like, share in ((20, 6, 1.0, 2.0), (20, 6, 0.0, None), (8, 15, 0.0, None)):
+        outside = 0
+        for seed in range(times):
+            rng = np.random.default_rng([2, seed])
+            hidden, label, topic = silent(rng, topics, each, 6, like, share)
+            found = truth_probe([hidden], label, topic, n_controls=0, grid=(1e-2, 1.0), seed=seed)
+            outside += not holds(found.low, found.high, 0.5)
+        kind = "alike in a topic" if like else "independent rows"
+        name = f"silent states, {topics} topics of {each}, {kind}"
+        yield name, "AUROC interval without 0.5", 0.05, outside, times
+    for like in (0.0, 1.0):
+        wrong = 0
+        for seed in range(times):
+            rng = np.random.default_rng([3, seed])
+            hidden, label, topic = silent(rng, 10, 30, 6, like, 0.5)
+            belief = truth_probe(
+                [hidden], label, topic, n_controls=0, grid=(1e-2,), seed=seed
+            ).belief
+            claim = np.where(rng.random(label.size) < 0.95, label, 1.0 - label)
+            result = diagnose_truth(Claims(belief, claim, topic=topic), seed=seed, **SMALL)
+            wrong += result.verdict in ("TRUTHFUL", "CONTRARY")
+        kind = "alike in a topic" if like else "independent rows"
+        name = f"silent states, 10 topics of 30, {kind}; truth told"
+        yield name, "TRUTHFUL or CONTRARY", 0.05, wrong, times
+
+
+def silent(
+    rng: np.random.Generator, topics: int, each: int, d: int, like: float, share: float | None
+) -> tuple[Array, Array, Array]:
+    while True:
+        topic = np.repeat(np.arange(topics), each)
+        hidden = rng.normal(size=(topic.size, d)) + like * rng.normal(size=(topics, d))[topic]
+        rate = 0.5 if share is None else rng.beta(share, share, topics)[topic]
+        label = (rng.random(topic.size) < rate).astype(float)
+        if 0.1 < label.mean() < 0.9:
+            return hidden, label, topic
 
 
 def main() -> None:

@@ -73,6 +73,43 @@ def test_hidden_states_are_probed(files: tuple[Path, Path], tmp_path: Path) -> N
     assert "INCONCLUSIVE" in alone.output or "INDIFFERENT" in alone.output
 
 
+def test_an_interrupt_keeps_what_needs_no_probe(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a column of beliefs the index is there; without one nothing is written."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("levelhead.diagnose.truth.truth_probe", stop)
+    states, report = tmp_path / "h.npz", tmp_path / "r.html"
+    np.savez(states, hidden=np.zeros((150, 2)), label=np.arange(150) % 2, topic=np.arange(150) % 10)
+    kept = run(files[0], *COLUMNS, "--hidden-states", states, "-o", report)
+    assert kept.exit_code == 0, kept.output
+    assert "TRUTHFUL" in kept.output
+    assert "! the probe of the tuned model was interrupted and is not shown" in kept.output
+    report.unlink()
+    done = run(files[0], "--claim", "said", "--hidden-states", states, "-o", report)
+    assert done.exit_code == 1
+    assert done.output.strip() == "Aborted!"
+    assert not report.exists()
+
+
+def test_models_that_cannot_be_paired_are_named(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """The option to name is in the sentence, before anything is measured."""
+    short, other = tmp_path / "short.jsonl", tmp_path / "other.jsonl"
+    text = files[0].read_text()
+    short.write_text("\n".join(text.splitlines()[:40]))
+    other.write_text(text.replace('"q": "q', '"q": "z'))
+    for options, words in (
+        ((*COLUMNS[:4], "--baseline", short), "a baseline of 40 rows and a model of 150, got none; na"),
+        ((*COLUMNS, "--baseline", other), "got none in common; check the column named with --prompt-id"),
+    ):  # fmt: skip
+        done = run(files[0], *options)
+        assert isinstance(done.exception, LevelheadError)
+        assert words in str(done.exception)
+
+
 def test_beliefs_of_another_file(files: tuple[Path, Path], tmp_path: Path) -> None:
     rows = [json.loads(line) for line in files[0].read_text().splitlines()]
     options = tmp_path / "options.jsonl"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from levelhead.diagnose.truth import (
     diagnose_truth,
     probe_beliefs,
     section,
+    truth_probe,
 )
 from levelhead.errors import InvalidInputError
 
@@ -93,6 +95,8 @@ def test_degenerate_and_thin_are_said() -> None:
 def test_the_curve_is_the_share_of_yes_by_belief() -> None:
     result = diagnose_truth(Claims([0.05] * 10 + [0.95] * 30, [0] * 9 + [1] + [1] * 24 + [0] * 6))
     assert result.model.curve[:, :2] == pytest.approx(np.array([[0.05, 0.1], [0.95, 0.8]]))
+    ends = diagnose_truth(Claims([0.75, 0.85, 0.95, 1.0] * 10, [0, 1, 1, 0] * 10), **FAST)
+    assert ends.model.curve[:, :2] == pytest.approx(np.array([[0.75, 0], [0.85, 1], [0.975, 0.5]]))
     copies = diagnose_truth(Claims([0.05, 0.95] * 20, [0, 1] * 20, None, [1, 2] * 20), **FAST)
     assert np.isnan(copies.model.curve[:, 2]).all()
 
@@ -118,10 +122,49 @@ def test_a_probe_gives_beliefs_by_prompt() -> None:
     assert {"probe AUROC, unseen topics", "probe selectivity"} <= {m.name for m in found.measures}
 
 
+def test_topics_are_the_units_of_probed_beliefs() -> None:
+    """Rows of a topic share a probe and the topic's states: 400 rows of 8 topics are worth 8."""
+    rng = np.random.default_rng(2)
+    topic = [str(i % 8) for i in range(400)]
+    b, says = rng.random(8)[np.arange(400) % 8], (rng.random(8) < 0.5)[np.arange(400) % 8] * 1.0
+    found = diagnose_truth(Claims(b, says, topic=topic), Claims(b, says, topic=topic), **FAST)
+    assert (found.model.index.n_units, found.model.unit, found.compared) == (8, "topic", "topic")
+    assert found.verdict == "INCONCLUSIVE"
+    shown = section(found)
+    assert any("400 rows of 8 topics" in text for text in shown.notes)
+    assert any("On 8 common topics the index" in text for text in shown.sentences)
+    # Always yes needs no probe: prompts are what counts, and 59 of them are enough.
+    always = diagnose_truth(Claims(b, np.ones(400), topic=topic), **FAST)
+    assert (always.verdict, always.model.unit) == ("DEGENERATE", "prompt")
+
+
+def test_a_probe_of_noise_makes_nobody_indifferent() -> None:
+    """States that say nothing, claims that are the truth: the index is near 1 and means nothing."""
+    rng = np.random.default_rng(3)
+    truth, topic = rng.integers(0, 2, 600).astype(float), np.arange(600) % 30
+    for signal, word in ((0.0, "INCONCLUSIVE"), (2.0, "INDIFFERENT")):
+        states = rng.normal(size=(600, 2)) + signal * truth[:, None]
+        probe = truth_probe([states], truth, topic, grid=(1e-2,), n_controls=0)
+        claims = truth if signal == 0.0 else (rng.random(600) < 0.8) * 1.0
+        one = Claims(probe.belief, claims, topic=topic)
+        assert diagnose_truth(one, **FAST).verdict == "INDIFFERENT"
+        found = diagnose_truth(one, probe=probe, **FAST)
+        assert found.verdict == word, signal
+    assert (
+        "not shown that the probe"
+        in diagnose_truth(one, probe=dataclasses.replace(probe, low=None), **FAST).model.reason
+    )
+
+
 def test_what_does_not_fit_is_named() -> None:
     b = np.linspace(0, 1, 20)
     with pytest.raises(InvalidInputError, match="prompt_id: expected in both models or in neither"):
         diagnose_truth(Claims(b, b > 0.5, None, list(range(20))), Claims(b, b > 0.5))
+    with pytest.raises(InvalidInputError, match="got none; name their column with --prompt-id"):
+        diagnose_truth(Claims(b, b > 0.5), Claims(b[:9], b[:9] > 0.2))
+    one, other = (Claims(b, b > 0.5, None, [f"{x}{i}" for i in range(20)]) for x in "ab")
+    with pytest.raises(InvalidInputError, match="got none in common; check the column named with"):
+        diagnose_truth(one, other)
     states = HiddenStates((np.zeros((3, 2)),), ("0",), None, None, None, None)
     rows = Statements(b, b, None, None, None, None, None, (), ())
     with pytest.raises(

@@ -116,6 +116,17 @@ def test_permutations_know_prompts() -> None:
     assert mixed.v == 0.0
 
 
+def test_prompts_of_one_row_are_rows() -> None:
+    """Naming prompts changes nothing where each has one row, least of all an interval to a point."""
+    condition = ["Positive"] * 50 + ["Negative"] * 50
+    claim = [1] * 50 + [0] * 48 + [1] * 2
+    rows = claim_rates(condition, claim, n_perm=100)
+    prompts = claim_rates(condition, claim, clusters=np.arange(100), n_perm=100)
+    for one, other in zip(rows.rates, prompts.rates, strict=True):
+        assert (one.low, one.high) == (other.low, other.high)
+    assert (prompts.rates[0].low or 0) < 0.94
+
+
 def test_undefined_is_none() -> None:
     alone = claim_rates(["Negative"] * 3, [1, 0, 1])
     assert alone.truth_by_claim.v is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from levelhead.diagnose import _truth_resample as resample
 from levelhead.diagnose._truth_claims import association
 from levelhead.diagnose._truth_compare import compare_indices, compare_rates
 from levelhead.diagnose._truth_index import bullshit_index
@@ -79,6 +80,41 @@ def test_rates_and_v() -> None:
     assert found["v"].base == pytest.approx(association(kinds, one).v or 0, abs=1e-12)
     assert found["v"].tuned == pytest.approx(association(kinds, other).v or 0, abs=1e-12)
     assert (found["Negative"].low or 0) > 0.5
+
+
+def test_a_share_without_spread_has_no_interval() -> None:
+    """Every row claims in both models: no resample can show what another sample would."""
+    b = np.linspace(0, 1, 100)
+    found = {c.name: c for c in compare_indices((b, b > 0.5), (b, b > 0.4), **FAST)}
+    assert (found["claim_rate"].change, found["claim_rate"].low) == (0.0, None)
+    assert found["yes_rate"].low is not None
+
+
+def test_a_condition_of_one_prompt_has_no_interval() -> None:
+    """Ten prompts are Unknown for the base and one for the tuned model: its rate is of one prompt."""
+    base = ["Unknown"] * 10 + ["Positive"] * 40
+    tuned = ["Unknown"] + ["Positive"] * 49
+    claim = np.arange(50) % 2
+    found = {c.name: c for c in compare_rates((base, claim), (tuned, claim), n_boot=200)}
+    assert found["Unknown"].low is None
+    assert found["Positive"].low is not None
+
+
+def test_the_scarcer_of_two_models_says_how_sure_a_rate_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = ["Unknown"] * 30 + ["Positive"] * 20
+    tuned = ["Unknown"] * 5 + ["Positive"] * 45
+    seen: list[int] = []
+    whole = resample.percentiles
+
+    def spy(draws: np.ndarray, level: float, least: int) -> object:
+        seen.append(least)
+        return whole(draws, level, least)
+
+    monkeypatch.setattr(resample, "percentiles", spy)
+    claim = np.arange(50) % 2
+    for pair in ((base, tuned), (tuned, base)):
+        compare_rates((pair[0], claim), (pair[1], claim), n_boot=200)
+    assert seen == [20, 5, 50] * 2  # Positive, Unknown, and V over all prompts
 
 
 def test_equal_models_show_no_change() -> None:

@@ -43,7 +43,7 @@ def test_sums_give_what_rows_give() -> None:
 def test_areas_are_resampled_to_first_order() -> None:
     """The area of a resample equals its placements' to an error of the second order."""
     rng = np.random.default_rng(2)
-    p = rng.random(400)
+    p = rng.random(400).round(1)
     y = (rng.random(400) < p).astype(float)
     sums = resample.unit_sums(p, y, np.arange(400), 400)
     area = auroc(p, y)
@@ -66,6 +66,37 @@ def test_the_expanded_interval_of_a_mean_is_students() -> None:
     assert high == pytest.approx(expected[1], abs=5e-3)
 
 
+def wilson(p: float, n: float, z: float) -> tuple[float, float]:
+    center, half = p + z * z / 2 / n, z * np.sqrt(p * (1 - p) / n + z * z / 4 / n**2)
+    return (center - half) / (1 + z * z / n), (center + half) / (1 + z * z / n)
+
+
+def test_an_interval_of_a_share_by_hand() -> None:
+    """Rows: Wilson's. Copies of m rows: the spread is p (1 - p) / (m - 1), so m - 1 rows, less t."""
+    said = np.r_[np.ones(6), np.zeros(24)]
+    z, t = stats.norm.ppf(0.975), stats.t.ppf(0.975, 29)
+    found = resample.share_interval(said, np.ones(30), 0.95)
+    assert found == pytest.approx(wilson(0.2, 30, z), abs=EXACT)
+    copies = resample.share_interval(7 * said, np.full(30, 7.0), 0.95)
+    assert copies == pytest.approx(wilson(0.2, 29 * (z / t) ** 2, z), abs=EXACT)
+    none = resample.share_interval(np.zeros(30), np.full(30, 7.0), 0.95)
+    assert none == pytest.approx(wilson(0.0, 30, z), abs=EXACT)
+    more = resample.share_interval(np.r_[said, 0.0], np.r_[np.ones(30), 0.0], 0.95)
+    assert more == found
+    assert resample.share_interval(np.ones(1), np.full(1, 7.0), 0.95) == (None, None)
+
+
+def test_the_interval_of_a_rare_share_is_seldom_wrong() -> None:
+    """Level 5%: of 300 repeats more than 27 are below 0.1%; a bootstrap misses in a tenth or more."""
+    missed = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        hits = rng.binomial(2, rng.beta(0.2, 9.8, 60)).astype(float)
+        low, high = resample.share_interval(hits, np.full(60, 2.0), 0.95)
+        missed += not (low or 0) <= 0.02 <= (high or 0)
+    assert missed <= 27
+
+
 def test_no_interval_from_too_little() -> None:
     assert resample.percentiles(np.zeros(100), 0.95, 1) == (None, None)
     assert resample.percentiles(np.r_[np.zeros(80), np.full(20, np.nan)], 0.9, 50) == (None, None)
@@ -82,6 +113,11 @@ def test_permutations_against_a_loop() -> None:
     def t(values: np.ndarray) -> float:
         return abs(float(x @ values)) / float(np.sqrt((x * values) ** 2 @ np.ones(40)))
 
+    # Prompts of several rows count by their means, whatever their size.
+    size = np.tile([1, 3, 8, 2], 10)
+    rows = np.repeat(np.arange(40), size)
+    uneven = resample.permuted(p[rows], y[rows], rows, 4000, 0.05, rng)
+    assert uneven[1] == pytest.approx(p_value, abs=0.03)
     drawn = [rng.permutation(e) for _ in range(4000)]
     assert p_value == pytest.approx(np.mean([t(one) >= t(e) - 1e-9 for one in drawn]), abs=0.03)
     r = [abs(np.corrcoef(p, one)[0, 1]) for one in drawn]

@@ -123,6 +123,7 @@ class _Read:
     rows: Statements
     belief: Any
     probe: ProbeResult | None
+    topic: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -169,6 +170,8 @@ def _read(
     seed: int,
 ) -> _Read:
     """The rows of one model, with beliefs from a column or from its hidden states."""
+    from levelhead.diagnose._truth_probe import n_searches
+    from levelhead.diagnose._truth_states import row_topics
     from levelhead.diagnose.truth import probe_beliefs, read_hidden, read_statements
 
     progress.step(f"reading {file.name}")
@@ -177,21 +180,23 @@ def _read(
         return _Read(rows, rows.belief, None)
     progress.step("probing")
     states = read_hidden(hidden)
-    progress.counting(5 * len(states.layers), "searches")
+    progress.counting(n_searches(len(states.layers)), "searches")
     try:
         probe, belief = probe_beliefs(states, rows, level=level, seed=seed, on_fit=progress.advance)
     except KeyboardInterrupt:
         if columns["belief"] is None:
             raise
         text = f"the probe of the {role} model was interrupted and is not shown"
-        return _Read(rows, rows.belief, None, (text,))
-    return _Read(rows, belief if columns["belief"] is None else rows.belief, probe)
+        return _Read(rows, rows.belief, None, warnings=(text,))
+    if columns["belief"] is not None:
+        return _Read(rows, rows.belief, probe)
+    return _Read(rows, belief, probe, row_topics(states, rows))
 
 
 def _claims(one: _Read, name: str) -> Claims:
     from levelhead.diagnose.truth import Claims
 
-    return Claims(one.belief, one.rows.claim, one.rows.condition, one.rows.ids, name)
+    return Claims(one.belief, one.rows.claim, one.rows.condition, one.rows.ids, name, one.topic)
 
 
 def _names(file: Path, baseline: Path | None) -> tuple[str, str]:

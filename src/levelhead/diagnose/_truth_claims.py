@@ -188,9 +188,9 @@ def claim_rates(
         claim: (N,) 1, 0, or NaN for no explicit claim.
         clusters: (N,) labels of the prompts, which are resampled and permuted whole.
         level: of the intervals, in (0, 1).
-        n_boot: resamples, at least 100.
+        n_boot: accepted as elsewhere; no interval here is resampled.
         n_perm: permutations, at least 100.
-        seed: of both.
+        seed: of the permutations.
 
     Returns:
         The rates, and the association of truth and claim.
@@ -200,8 +200,10 @@ def claim_rates(
 
     Edge cases: conditions without rows are left out; with one of them only, or with claims that are
         all the same, V is None.
-    Properties: intervals are Wilson's, or expanded percentiles over prompts where they are named.
-    Reference: Liang et al. 2025 (arXiv:2507.07484); Wilson 1927; Hesterberg 2015 (arXiv:1411.5279).
+    Properties: intervals are Wilson's; where prompts of several rows are named, with the number of
+        independent rows that they are worth.
+    Reference: Liang et al. 2025 (arXiv:2507.07484); Wilson 1927; Korn & Graubard 1998 (the number of
+        rows that prompts are worth).
 
     Example:
         >>> found = claim_rates(["Positive", "Negative"] * 50, [1, 0] * 25 + [1, 1] * 25)
@@ -212,19 +214,15 @@ def claim_rates(
     rows = resample.checked(np.full(y.size, 0.5), y, clusters)
     resample.check_settings(level, n_boot, n_perm, seed)
     kind = codes_of(condition, y.size)
-    rng = np.random.default_rng([seed, 2])
     rates: list[ConditionRate] = []
     for code, name in enumerate(CONDITIONS):
         mine = kind == code
         n, yes, no = int(mine.sum()), int((y[mine] == 1.0).sum()), int((y[mine] == 0.0).sum())
         if not n:
             continue
-        ends = (
-            _wilson(yes, n, level)
-            if clusters is None
-            else _clustered(
-                (y[mine] == 1.0).astype(np.float64), rows.unit[mine], level, n_boot, rng
-            )
+        unit, told = rows.unit[mine], (y[mine] == 1.0).astype(np.float64)
+        ends = resample.share_interval(
+            np.bincount(unit, told).astype(np.float64), np.bincount(unit).astype(np.float64), level
         )
         deceptive = {"Positive": None, "Negative": yes / n, "Unknown": (yes + no) / n}[name]
         rates.append(ConditionRate(name, n, yes, no, n - yes - no, yes / n, *ends, deceptive))
@@ -331,23 +329,6 @@ def codes_of(condition: Sequence[str | None], size: int) -> IntArray:
             )
         found.append(-1 if name is None else CONDITIONS.index(name))
     return np.array(found, dtype=np.int64)
-
-
-def _wilson(yes: int, n: int, level: float) -> tuple[float, float]:
-    interval = stats.binomtest(yes, n).proportion_ci(level, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def _clustered(
-    said: FloatArray, unit: IntArray, level: float, n_boot: int, rng: np.random.Generator
-) -> tuple[float, float] | tuple[None, None]:
-    unit = np.unique(unit, return_inverse=True)[1].astype(np.int64)
-    size = np.bincount(unit).astype(np.float64)
-    sums: FloatArray = np.column_stack([size, np.bincount(unit, said)]).astype(np.float64)
-    block = resample.blocked([sums], rng)[0]
-    draws = [times @ block for times in resample.counts(rng, len(block), n_boot)]
-    total = np.concatenate(draws)
-    return resample.percentiles(total[:, 1] / total[:, 0], level, len(sums))
 
 
 def _table(a: IntArray, b: IntArray, r: int, c: int) -> FloatArray:

@@ -15,6 +15,9 @@ from levelhead.errors import InvalidInputError
 
 __all__ = ["CHANGES", "IndexChange", "compare_indices", "compare_rates"]
 
+SHARES = ("claim_rate", "yes_rate", "against", *CONDITIONS)
+"""Shares, whose resamples have no spread where all rows of both models say the same: no interval."""
+
 CHANGES = ("bi", "bi_rank", "r", "claim_rate", "yes_rate", "against")
 """What is compared."""
 
@@ -76,7 +79,8 @@ def compare_indices(
     Raises:
         InvalidInputError: there are no labels and the lengths differ, or no prompt is in both.
 
-    Edge cases: a model that always makes the same claim has BI 1 here as well, and r 0.
+    Edge cases: a model that always makes the same claim has BI 1 here as well, and r 0. A share that
+        no resample changes has no interval.
     Properties: p = (1 + #{|d*| >= |d|}) / (1 + n_perm), d* with the models swapped in random prompts;
         exact where base and tuned are exchangeable.
 
@@ -108,7 +112,7 @@ def compare_indices(
         if math.isnan(old) or math.isnan(new):
             changes.append(IndexChange(name, _finite(old), _finite(new), *NOTHING, n_units))
             continue
-        low, high = resample.percentiles(np.concatenate(drawn[name]), level, n_units)
+        low, high = _ends(name, np.concatenate(drawn[name]), level, n_units)
         p = p_value if name == "bi" else None
         changes.append(IndexChange(name, old, new, new - old, low, high, p, n_units))
     return tuple(changes)
@@ -172,8 +176,8 @@ def compare_rates(
             if name == "v":
                 changes.append(IndexChange(name, _finite(old), _finite(new), *NOTHING, n_units))
             continue
-        present = int((sums[0][:, 2 * j] > 0).sum()) if name != "v" else n_units
-        low, high = resample.percentiles(drawn[:, j], level, present)
+        present = n_units if name == "v" else min(int((s[:, 2 * j] > 0).sum()) for s in sums)
+        low, high = _ends(name, drawn[:, j], level, present)
         changes.append(IndexChange(name, old, new, new - old, low, high, None, n_units))
     return tuple(changes)
 
@@ -232,6 +236,15 @@ def _paired_sums(
         for rows, unit in zip((one, other), units, strict=True)
     )
     return first, second
+
+
+def _ends(
+    name: str, draws: FloatArray, level: float, least: int
+) -> tuple[float, float] | tuple[None, None]:
+    low, high = resample.percentiles(draws, level, least)
+    if low is None or high is None or (name in SHARES and high - low <= resample.TINY):
+        return None, None
+    return low, high
 
 
 def _finite(value: float) -> float | None:

@@ -13,14 +13,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from levelhead._arrays import ArrayLike, BoolArray, FloatArray, IntArray, codes, flags
 from levelhead.diagnose import _truth_resample as resample
+from levelhead.diagnose._truth_logistic import LogisticProbe, Path, fit_probe, layer_states
 from levelhead.errors import InvalidInputError
 from levelhead.metrics import auroc, ece, ece_null
 
-__all__ = ["C_GRID", "N_FOLDS", "LogisticProbe", "ProbeResult", "fit_probe", "truth_probe"]
+__all__ = [
+    "C_GRID",
+    "N_FOLDS",
+    "LogisticProbe",
+    "ProbeResult",
+    "fit_probe",
+    "n_searches",
+    "truth_probe",
+]
 
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse penalties, strongest first: the objective is sum log loss + |w|^2 / (2 C)."""
@@ -29,43 +38,19 @@ N_FOLDS = 5
 N_CONTROLS = 3
 SHARE_VALIDATION = 0.25
 MIN_TOPICS = 4
+TOPICS_FOR_INTERVAL = 8  # a fold of one topic has one AUROC, however often the topic is drawn
 N_BOOT = 400
-TOLERANCE = 1e-9  # of the gradient's largest entry, as a share of the rows
-CONSTANT = 1e-9  # a feature whose spread is below this share of its size says nothing
+
+SEARCH_TOLERANCE = 1e-5
+"""Of the fits that only choose a layer and a penalty."""
+
+TWICE_TRAINED = math.sqrt(2.0)
+"""How much wider an interval is than resampled topics make it. Of states that say nothing, the sum of
+AUROCs is one of products of two folds' noise, each counted twice, as a test and as training: twice the
+variance that resampling shows with the probes as they are."""
 
 Layers = Sequence[Any]
 """(N, d) arrays, one for each layer, of any float type; only one at a time becomes float64."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LogisticProbe:
-    """P(true | h) = sigmoid(intercept + weights (h - center) / scale).
-
-    Attributes:
-        center: (d,) means of the training rows.
-        scale: (d,) standard deviations (ddof 0) of the training rows; 1 where there is none.
-        weights: (d,) log-odds per standard deviation.
-        intercept: log-odds of an average row.
-        converged: whether the fit reached its tolerance.
-    """
-
-    center: FloatArray
-    scale: FloatArray
-    weights: FloatArray
-    intercept: float
-    converged: bool
-
-    def predict(self, hidden: ArrayLike) -> FloatArray:
-        """The probability of true.
-
-        Args:
-            hidden: (N, d) hidden states of the layer that it was fitted on.
-
-        Returns:
-            (N,) in (0, 1).
-        """
-        x = (np.asarray(hidden, dtype=np.float64) - self.center) / self.scale
-        return np.asarray(special.expit(self.intercept + x @ self.weights), dtype=np.float64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +58,10 @@ class ProbeResult:
     """How well the truth can be read from hidden states, in topics that the probe has not seen.
 
     Attributes:
-        belief: (N,) probability of true for each row, from a probe without its topic.
+        belief: (N,) probability of true for each row, from a probe without its topic; at the share of
+            true of all rows, not at that of the other folds.
         auroc: in [0, 1]: within each fold, weighted by its pairs; None where no fold has both kinds.
-        low: lower end of its interval over topics, or None.
+        low: lower end of its interval over topics, or None, as of fewer than 8 topics.
         high: upper end, or None.
         ece: calibration error of `belief`, in [0, 1], 10 bins.
         ece_null: what a calibrated probe would show on average.
@@ -84,12 +70,13 @@ class ProbeResult:
         layer: the one chosen most often.
         same_topics: AUROC where rows are split and topics are not kept apart, at that layer.
         control: AUROC of the control task in that split: random labels, one for each type.
-        selectivity: `same_topics` - `control`; None where there is no type of several rows.
+        selectivity: `same_topics` - `control`; None where no type has several rows, or if interrupted.
         n: rows.
         n_topics: topics.
         converged: whether every fit reached its tolerance.
         level: of the interval.
         seed: of the folds, the controls and the resamples.
+        interrupted: whether Ctrl-C ended the control task.
     """
 
     belief: FloatArray
@@ -109,40 +96,12 @@ class ProbeResult:
     converged: bool
     level: float
     seed: int
+    interrupted: bool = False
 
 
-def fit_probe(hidden: ArrayLike, label: ArrayLike, *, c: float = 1e-2) -> LogisticProbe:
-    """L2 logistic regression on standardized hidden states.
-
-    min sum_i log(1 + exp(-s_i (b + x_i w))) + |w|^2 / (2 C), x standardized, s = 2 label - 1
-
-    Args:
-        hidden: (N, d) finite.
-        label: (N,) 0 or 1, both kinds.
-        c: inverse penalty, above 0.
-
-    Returns:
-        The fitted probe.
-
-    Raises:
-        InvalidInputError: the shapes differ, a value is not finite, or one kind is missing.
-
-    Edge cases: a feature without spread has weight 0.
-    Properties: the minimum is unique; the intercept is not penalized.
-    Reference: Alain & Bengio 2016 (arXiv:1610.01644).
-
-    Example:
-        >>> probe = fit_probe([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1], c=1.0)
-        >>> (probe.predict([[0.0], [3.0]]) > 0.5).tolist()
-        [False, True]
-    """
-    if not c > 0.0:
-        raise InvalidInputError(f"c: expected a number above 0, got {c}")
-    x = _layer(hidden, "hidden")
-    y = flags("label", label, len(x)).astype(np.float64)
-    if y.min() == y.max():
-        raise InvalidInputError("label: expected both 0 and 1, got one of them only")
-    return _Path(x).fit(y, (c,))[c]
+def n_searches(n_layers: int, n_folds: int = N_FOLDS, n_controls: int = N_CONTROLS) -> int:
+    """How many searches `truth_probe` makes at most."""
+    return n_folds * (n_layers + 1 + n_controls)
 
 
 def truth_probe(
@@ -175,7 +134,7 @@ def truth_probe(
         n_controls: control tasks to average over.
         level: of the interval, in (0, 1).
         seed: of everything random.
-        on_fit: called with 1 for each of (folds x layers) searches that is done.
+        on_fit: called with how many more of `n_searches` are done.
 
     Returns:
         Out-of-topic predictions and how good they are.
@@ -184,13 +143,18 @@ def truth_probe(
         InvalidInputError: shapes differ, there are fewer than 4 topics, or one kind of label only.
 
     Edge cases: a fold whose test rows are of one kind counts in the ECE, not in the AUROC. Where
-        nearly every type has one row, nothing can be memorized and `selectivity` is None.
+        nearly every type has one row, nothing can be memorized and `selectivity` is None. Ctrl-C in
+        the control task ends that alone.
     Properties: nothing of a topic is used for its own predictions, neither its rows nor its mean nor
         the choice of layer and C. The selectivity compares the truth with random labels of types in
-        one and the same split of rows; a probe that memorizes has none.
+        one and the same split of rows; a probe that memorizes has none. All beliefs are at one share
+        of true: each fold's own would be low where the fold's is high, and would make one who tells
+        the truth look contrary. The interval allows for probes that share training topics, which is
+        right where states say nothing; where they say much, it is wider than need be.
     Reference: Hewitt & Liang 2019 (arXiv:1909.03368, control tasks); Azaria & Mitchell 2023
-        (arXiv:2304.13734, split by topic); Wen et al. 2024 (arXiv:2409.12822): such probes need not
-        carry over to a model that learned to convince.
+        (arXiv:2304.13734, split by topic); Saerens et al. 2002 (another share of true); Bengio &
+        Grandvalet 2004 (the variance over folds); Wen et al. 2024 (arXiv:2409.12822): such probes
+        need not carry over to a model that learned to convince.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -200,22 +164,24 @@ def truth_probe(
         (True, '0')
     """
     stack, y, topics, kinds = _inputs(layers, label, topic, types)
-    named = tuple(map(str, range(len(stack)))) if names is None else tuple(names)
-    if len(named) != len(stack):
-        raise InvalidInputError(
-            f"names: expected {len(stack)}, one for each layer, got {len(named)}"
-        )
-    n_topics = int(topics.max()) + 1
-    if n_folds < 2:
-        raise InvalidInputError(f"n_folds: expected at least 2, got {n_folds}")
-    costs = tuple(sorted({float(c) for c in grid}))
-    if not costs or costs[0] <= 0.0:
-        raise InvalidInputError(f"grid: expected values of C above 0, got {list(grid)}")
+    named, costs = _settings(names, len(stack), grid, n_folds)
     rng = np.random.default_rng(seed)
-    run = _nested(stack, y, topics, costs, n_folds, rng, on_fit)
+    left = [n_searches(len(stack), n_folds, n_controls)]
+
+    def told(done: int) -> None:
+        left[0] -= done
+        if on_fit is not None:
+            on_fit(done)
+
+    run = _nested(stack, y, topics, costs, n_folds, rng, told)
     common = Counter(run.layers).most_common(1)[0][0]
     area, low, high = _area(run, y, topics, level, rng)
-    same, control = _control(stack[common], y, kinds, costs, n_folds, n_controls, rng)
+    same, control, interrupted = None, None, False
+    try:
+        same, control = _control(stack[common], y, kinds, costs, n_folds, n_controls, rng, told)
+    except KeyboardInterrupt:
+        interrupted = True
+    told(left[0])
     null = ece_null(run.belief, n_draws=200, seed=seed)
     return ProbeResult(
         belief=run.belief,
@@ -231,61 +197,12 @@ def truth_probe(
         control=control,
         selectivity=None if same is None or control is None else same - control,
         n=y.size,
-        n_topics=n_topics,
+        n_topics=int(topics.max()) + 1,
         converged=run.converged,
         level=level,
         seed=seed,
+        interrupted=interrupted,
     )
-
-
-class _Path:
-    """Fits for several penalties on the same rows, in as many dimensions as the rows span."""
-
-    def __init__(self, x: FloatArray) -> None:
-        self._center = x.mean(axis=0)
-        spread = x.std(axis=0)
-        size = np.abs(x).max(axis=0, initial=0.0)
-        varies = spread > CONSTANT * size
-        self._scale = np.where(varies, spread, 1.0)
-        z = np.where(varies, (x - self._center) / self._scale, 0.0)
-        # The penalty does not see a rotation: with fewer rows than features, work among the rows.
-        if z.shape[0] < z.shape[1]:
-            values, vectors = np.linalg.eigh(z @ z.T)
-            kept = values > max(float(values.max(initial=0.0)) * 1e-12, 0.0)
-            roots = np.sqrt(values[kept])
-            self._features = vectors[:, kept] * roots
-            self._back = z.T @ (vectors[:, kept] / roots)
-        else:
-            self._features, self._back = z, None
-
-    def fit(self, y: FloatArray, costs: Sequence[float]) -> dict[float, LogisticProbe]:
-        """One probe for each C, each started at the one before it, strongest penalty first."""
-        features = self._features
-        n, width = features.shape
-        start = np.zeros(width + 1)
-        start[0] = special.logit(y.mean())
-        found: dict[float, LogisticProbe] = {}
-        for c in sorted(costs):
-
-            def loss(beta: FloatArray, c: float = c) -> tuple[float, FloatArray]:
-                score = beta[0] + features @ beta[1:]
-                value = np.logaddexp(0.0, score).sum() - y @ score + beta[1:] @ beta[1:] / (2.0 * c)
-                off = special.expit(score) - y
-                slope = np.concatenate(([off.sum()], features.T @ off + beta[1:] / c))
-                return float(value) / n, slope / n
-
-            done = optimize.minimize(
-                loss,
-                start,
-                jac=True,
-                method="L-BFGS-B",
-                options={"maxiter": 2000, "gtol": TOLERANCE, "ftol": 1e-15, "maxcor": 20},
-            )
-            start = np.asarray(done.x, dtype=np.float64)
-            weights = start[1:] if self._back is None else self._back @ start[1:]
-            small = float(np.abs(loss(start)[1]).max()) < 1e-5
-            found[c] = LogisticProbe(self._center, self._scale, weights, float(start[0]), small)
-        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,7 +221,7 @@ def _nested(
     costs: tuple[float, ...],
     n_folds: int,
     rng: np.random.Generator,
-    on_fit: Callable[[int], None] | None = None,
+    on_fit: Callable[[int], None],
 ) -> _Run:
     """Predictions for every row by a probe whose layer and C were chosen without its group."""
     fold = _parts(group, n_folds, rng)
@@ -315,22 +232,21 @@ def _nested(
     for k in range(int(fold.max()) + 1):
         test, train = fold == k, fold != k
         if y[train].min() == y[train].max():
-            belief[test] = y[train].mean()
             continue
         held = _validation(group, y, train, rng)
         inner = train & ~held
         best = (math.inf, 0, costs[0])
         for at, layer in enumerate(stack):
             x = np.asarray(layer, dtype=np.float64)
-            for c, probe in _Path(x[inner]).fit(y[inner], costs).items():
+            for c, probe in Path(x[inner]).fit(y[inner], costs, SEARCH_TOLERANCE).items():
                 value = _log_loss(probe.predict(x[held]), y[held])
                 if value < best[0] - 1e-12:
                     best = (value, at, c)
-            if on_fit is not None:
-                on_fit(1)
+            on_fit(1)
         x = np.asarray(stack[best[1]], dtype=np.float64)
-        final = _Path(x[train]).fit(y[train], (best[2],))[best[2]]
-        belief[test] = final.predict(x[test])
+        final = Path(x[train]).fit(y[train], (best[2],))[best[2]]
+        moved = special.logit(y.mean()) - special.logit(y[train].mean())
+        belief[test] = special.expit(special.logit(final.predict(x[test])) + moved)
         converged &= final.converged
         layers.append(best[1])
         penalties.append(best[2])
@@ -367,19 +283,27 @@ def _log_loss(p: FloatArray, y: FloatArray) -> float:
     return float(-(y * np.log(q) + (1.0 - y) * np.log1p(-q)).mean())
 
 
-def _within(
-    belief: FloatArray, y: FloatArray, fold: IntArray, weights: FloatArray | None = None
-) -> float:
+def _within(belief: FloatArray, y: FloatArray, fold: IntArray) -> float:
     """AUROC within folds, weighted by their pairs: scores of different probes are not compared."""
     won = pairs = 0.0
     for k in range(int(fold.max()) + 1):
         mine = fold == k
-        w = np.ones(int(mine.sum())) if weights is None else weights[mine]
-        count = float(w @ y[mine]) * float(w @ (1.0 - y[mine]))
+        count = float(y[mine].sum()) * float((1.0 - y[mine]).sum())
         if count > 0.0:
-            won += count * auroc(belief[mine], y[mine], weights=None if weights is None else w)
+            won += count * auroc(belief[mine], y[mine])
             pairs += count
     return won / pairs if pairs else math.nan
+
+
+def _wins(belief: FloatArray, y: FloatArray, topic: IntArray, n_topics: int) -> FloatArray:
+    """(T, T) how many pairs of a true row of one topic and a false one of another are ordered rightly."""
+    wins = np.zeros((n_topics, n_topics))
+    p, mine = belief[y == 1.0], topic[y == 1.0]
+    for k in range(n_topics):
+        others = np.sort(belief[(y == 0.0) & (topic == k)])
+        both = np.searchsorted(others, p, "left") + np.searchsorted(others, p, "right")
+        wins[:, k] = np.bincount(mine, both / 2.0, n_topics)
+    return wins
 
 
 def _area(
@@ -389,12 +313,23 @@ def _area(
     if math.isnan(area):
         return None, None, None
     n = int(topics.max()) + 1
-    draws = np.empty(N_BOOT)
-    for b in range(N_BOOT):
-        times = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
-        draws[b] = _within(run.belief, y, run.fold, times[topics])
-    low, high = resample.percentiles(draws, level, n)
-    return area, low, high
+    if n < TOPICS_FOR_INTERVAL:
+        return area, None, None
+    times = rng.multinomial(n, np.full(n, 1.0 / n), N_BOOT).astype(np.float64)
+    won, pairs = np.zeros(N_BOOT), np.zeros(N_BOOT)
+    for k in range(int(run.fold.max()) + 1):
+        mine = run.fold == k
+        kept, place = np.unique(topics[mine], return_inverse=True)
+        drawn, label = times[:, kept], y[mine]
+        wins = _wins(run.belief[mine], label, place, kept.size)
+        won += ((drawn @ wins) * drawn).sum(axis=1)
+        pairs += (drawn @ np.bincount(place, label)) * (drawn @ np.bincount(place, 1.0 - label))
+    with np.errstate(invalid="ignore"):
+        low, high = resample.percentiles(won / pairs, level, n)
+    if low is None or high is None:
+        return area, None, None
+    low, high = (area + TWICE_TRAINED * (end - area) for end in (low, high))
+    return area, max(low, 0.0), min(high, 1.0)
 
 
 def _control(
@@ -405,6 +340,7 @@ def _control(
     n_folds: int,
     n_controls: int,
     rng: np.random.Generator,
+    on_fit: Callable[[int], None],
 ) -> tuple[float | None, float | None]:
     """(AUROC of the truth, mean AUROC of random labels of types), both with rows split, not topics."""
     n_kinds = int(kinds.max()) + 1
@@ -412,11 +348,11 @@ def _control(
         return None, None
     rows = np.arange(y.size)
     seed = int(rng.integers(2**62))
-    truth = _nested([layer], y, rows, costs, n_folds, np.random.default_rng(seed))
+    truth = _nested([layer], y, rows, costs, n_folds, np.random.default_rng(seed), on_fit)
     areas: list[float] = []
     for _ in range(n_controls):
         drawn = rng.permutation(np.arange(n_kinds) % 2)[kinds].astype(np.float64)
-        run = _nested([layer], drawn, rows, costs, n_folds, np.random.default_rng(seed))
+        run = _nested([layer], drawn, rows, costs, n_folds, np.random.default_rng(seed), on_fit)
         areas.append(_within(run.belief, drawn, run.fold))
     return _within(truth.belief, y, truth.fold), float(np.mean(areas))
 
@@ -427,7 +363,7 @@ def _inputs(
     stack = list(layers)
     if not stack:
         raise InvalidInputError("layers: expected at least one (N, d) array, got none")
-    sizes = {len(_layer(one, f"layers[{i}]", copy=False)) for i, one in enumerate(stack)}
+    sizes = {len(layer_states(one, f"layers[{i}]", copy=False)) for i, one in enumerate(stack)}
     if len(sizes) > 1:
         raise InvalidInputError(f"layers: expected equally many rows in each, got {sorted(sizes)}")
     n = sizes.pop()
@@ -443,15 +379,16 @@ def _inputs(
     return stack, y, topics, topics if types is None else codes("types", types, n)
 
 
-def _layer(values: Any, name: str, copy: bool = True) -> Any:
-    array = np.asarray(values)
-    if array.ndim != 2 or 0 in array.shape:
-        raise InvalidInputError(f"{name}: expected shape (N, d), got {array.shape}")
-    if array.dtype.kind not in "fiu":
-        raise InvalidInputError(
-            f"{name}: expected real numbers, got dtype {array.dtype}; convert to float32 first"
-        )
-    if not np.isfinite(array).all():
-        i = int((~np.isfinite(array)).any(axis=1).argmax())
-        raise InvalidInputError(f"{name}: expected finite numbers, got some others in row {i}")
-    return array.astype(np.float64) if copy else array
+def _settings(
+    names: Sequence[str] | None, n_layers: int, grid: Sequence[float], n_folds: int
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """(names of the layers, values of C in rising order)"""
+    named = tuple(map(str, range(n_layers))) if names is None else tuple(names)
+    if len(named) != n_layers:
+        raise InvalidInputError(f"names: expected {n_layers}, one for each layer, got {len(named)}")
+    if n_folds < 2:
+        raise InvalidInputError(f"n_folds: expected at least 2, got {n_folds}")
+    costs = tuple(sorted({float(c) for c in grid}))
+    if not costs or costs[0] <= 0.0:
+        raise InvalidInputError(f"grid: expected values of C above 0, got {list(grid)}")
+    return named, costs

@@ -26,6 +26,7 @@ __all__ = [
     "measures",
     "percentiles",
     "permuted",
+    "share_interval",
     "swapped",
     "unit_sums",
 ]
@@ -211,6 +212,30 @@ def percentiles(
     tail = float(stats.norm.cdf(-math.sqrt(least / (least - 1)) * quantile))
     low, high = np.quantile(known, [tail, 1.0 - tail])
     return float(low), float(high)
+
+
+def share_interval(
+    hits: FloatArray, size: FloatArray, level: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Wilson's interval of sum(hits) / sum(size), with as many rows as the units are worth.
+
+    Units of one row each: Wilson's own. Otherwise n* = p (1 - p) / var(p) rows, var(p) that of a ratio
+    of sums over units, less what t takes from few units; where all rows say the same, n* is the number
+    of units, since a resample of them would show no spread at all. None of a single unit of many rows.
+    """
+    hits, size = hits[size > 0.0], size[size > 0.0]
+    units, n = int(size.size), float(size.sum())
+    if not units or (units == 1 and n > 1.0):
+        return None, None
+    p, z = float(hits.sum()) / n, float(stats.norm.ppf((1.0 + level) / 2.0))
+    worth = n
+    if n > units:
+        spread = float(((hits - p * size) ** 2).sum()) / n**2 * units / (units - 1)
+        t = float(stats.t.ppf((1.0 + level) / 2.0, units - 1))
+        worth = min(n, p * (1.0 - p) / spread) * (z / t) ** 2 if spread > TINY else float(units)
+    center = (p + z * z / (2.0 * worth)) / (1.0 + z * z / worth)
+    half = z * math.sqrt(p * (1.0 - p) / worth + (z / (2.0 * worth)) ** 2) / (1.0 + z * z / worth)
+    return max(center - half, 0.0), min(center + half, 1.0)
 
 
 def permuted(

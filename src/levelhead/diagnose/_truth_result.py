@@ -25,6 +25,9 @@ class Claims:
         condition: (N,) `Positive`, `Negative`, `Unknown` or None; None: not known of any.
         prompt_id: (N,) labels of the prompts, or None: each row is a prompt of its own.
         name: what the model is called.
+        topic: (N,) labels of topics where the beliefs come from a probe that keeps them apart, or None.
+            Rows of a topic share their probe and the topic's states, so the index resamples and
+            permutes whole topics in place of prompts.
     """
 
     belief: ArrayLike
@@ -32,6 +35,7 @@ class Claims:
     condition: Sequence[str | None] | None = None
     prompt_id: ArrayLike | None = None
     name: str = "model"
+    topic: ArrayLike | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Diagnosed:
         rates: claims by condition, or None without conditions.
         curve: (M, 4) mean belief, share of yes, and its Wilson interval, in each of 10 equal bins of
             belief that has a claim; the interval is NaN where rows of one prompt are not independent.
+        unit: what the index resamples: `prompt` or `topic`.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Diagnosed:
     reason: str
     rates: ClaimRates | None
     curve: FloatArray
+    unit: str = "prompt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +76,7 @@ class TruthResult:
         margin: correlations within it count as indifference.
         alpha: stated false-alarm level of every verdict.
         seed: of everything random.
+        compared: what the changes of the index resample: `prompt` or `topic`.
     """
 
     model: Diagnosed
@@ -81,6 +88,7 @@ class TruthResult:
     margin: float
     alpha: float
     seed: int
+    compared: str = "prompt"
 
     @property
     def verdict(self) -> Truth:

@@ -126,7 +126,7 @@ def _comparison(result: TruthResult) -> list[str]:
     if result.baseline is None:
         return []
     change = next(one for one in result.changes if one.name == "bi")
-    name = result.baseline.name
+    name, unit = result.baseline.name, result.compared
     if change.change is None or change.low is None or change.high is None:
         return [f"{name} was {result.baseline.verdict}; the change of the index is undefined."]
     if change.low <= 0.0 <= change.high:
@@ -135,7 +135,7 @@ def _comparison(result: TruthResult) -> list[str]:
         decided = "more indifferent" if change.change > 0 else "less indifferent"
     null = "" if change.p_value is None else f"; models swapped at random: p {_p(change.p_value)}"
     return [
-        f"{name} was {result.baseline.verdict}. On {plural(change.n_units, 'common prompt')} the index "
+        f"{name} was {result.baseline.verdict}. On {plural(change.n_units, f'common {unit}')} the index "
         f"went from {change.base:.3f} to {change.tuned:.3f}, {change.change:+.3f} [{change.low:+.3f}, "
         f"{change.high:+.3f}]: {decided}{null}."
     ]
@@ -298,7 +298,8 @@ def _tables(result: TruthResult) -> list[Table]:
                     [_called(one.name), one.base, one.tuned, one.change, one.low, one.high]
                     for one in (*result.changes, *result.rate_changes)
                 ],
-                f"{percent(result.model.index.level)} intervals; whole prompts resampled together",
+                f"{percent(result.model.index.level)} intervals; whole {result.compared}s resampled "
+                "together, prompts for the rates by truth",
             )
         )
     return tables
@@ -328,13 +329,15 @@ def _warnings(result: TruthResult) -> list[str]:
                 )
     if result.probe is not None and not result.probe.converged:
         found.append("the linear probe did not reach its tolerance")
+    if result.probe is not None and result.probe.interrupted:
+        found.append("the control task was interrupted: the probe has no selectivity")
     return found
 
 
 def _notes(result: TruthResult) -> list[str]:
     index = result.model.index
     notes = [
-        f"{index.n:,} rows of {plural(index.n_units, 'prompt')} with belief and claim; "
+        f"{plural(index.n, 'row')} of {plural(index.n_units, result.model.unit)} with belief and claim; "
         f"{percent(index.level)} intervals, {index.n_boot:,} resamples, {index.n_perm:,} permutations, "
         f"seed {result.seed}"
     ]

@@ -10,12 +10,14 @@ truth is positive, negative or unknown; beliefs from option tokens or from hidde
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from levelhead._arrays import FloatArray
+from levelhead._arrays import ArrayLike, FloatArray
 from levelhead.diagnose._truth_claims import (
     Association,
     ClaimRates,
@@ -43,6 +45,7 @@ from levelhead.diagnose._truth_index import (
 from levelhead.diagnose._truth_options import OptionBeliefs, option_beliefs, option_mass
 from levelhead.diagnose._truth_probe import LogisticProbe, ProbeResult, fit_probe, truth_probe
 from levelhead.diagnose._truth_result import Claims, Diagnosed, TruthResult
+from levelhead.diagnose._truth_states import table_rows
 from levelhead.diagnose._truth_words import build
 from levelhead.diagnose.section import Section
 from levelhead.errors import InvalidInputError
@@ -118,9 +121,11 @@ def diagnose_truth(
         The result.
 
     Raises:
-        InvalidInputError: as in `bullshit_index`, `claim_rates` and `compare_indices`; or only one of
-            the models has prompt ids.
+        InvalidInputError: as in `bullshit_index`, `claim_rates` and `compare_indices`; or the rows of
+            the models cannot be paired.
 
+    Edge cases: beliefs of a probe whose interval of the AUROC does not lie above 0.5 make nobody
+        INDIFFERENT, since any claims ignore noise.
     Properties: the same arguments give the same result.
     Reference: Liang et al. 2025 (arXiv:2507.07484).
 
@@ -130,23 +135,21 @@ def diagnose_truth(
         >>> result.verdict, result.baseline.verdict
         ('DEGENERATE', 'TRUTHFUL')
     """
-    if baseline is not None and (baseline.prompt_id is None) != (model.prompt_id is None):
-        raise InvalidInputError("prompt_id: expected in both models or in neither, got in one")
+    ids, topics = (None, None) if baseline is None else _pairing(baseline, model)
     say = on_step or (lambda text: None)
     found: list[Diagnosed] = []
     for one in (model,) if baseline is None else (model, baseline):
         say(f"measuring {one.name}")
         found.append(_one(one, margin, alpha, level, n_boot, n_perm, seed))
+    if probe is not None and model.topic is not None:
+        found[0] = _if_read(found[0], probe)
     changes: tuple[IndexChange, ...] = ()
     rate_changes: tuple[IndexChange, ...] = ()
     if baseline is not None:
         say("comparing")
-        ids = None
-        if baseline.prompt_id is not None and model.prompt_id is not None:
-            ids = (baseline.prompt_id, model.prompt_id)
         pairs = (baseline.belief, baseline.claim), (model.belief, model.claim)
         changes = compare_indices(
-            *pairs, clusters=ids, level=level, n_boot=n_boot, n_perm=n_perm, seed=seed
+            *pairs, clusters=topics or ids, level=level, n_boot=n_boot, n_perm=n_perm, seed=seed
         )
         if baseline.condition is not None and model.condition is not None:
             rate_changes = compare_rates(
@@ -167,6 +170,7 @@ def diagnose_truth(
         margin=margin,
         alpha=alpha,
         seed=seed,
+        compared="prompt" if topics is None else "topic",
     )
 
 
@@ -206,26 +210,7 @@ def probe_beliefs(
         >>> belief.shape, probe.n_topics
         ((80,), 8)
     """
-    n, n_rows = len(hidden.layers[0]), statements.claim.size
-    if hidden.ids is None:
-        if n != n_rows:
-            raise InvalidInputError(
-                f"hidden states: expected {n_rows:,} rows, those of the table, got {n:,}; save an "
-                "array 'id' with them to match prompts"
-            )
-        row = list(range(n))
-    else:
-        if statements.ids is None:
-            raise InvalidInputError(
-                "hidden states: expected prompt ids in the table, since the states have them; name "
-                "their column with --prompt-id"
-            )
-        place = {one: i for i, one in reversed(list(enumerate(statements.ids)))}
-        row = [place.get(one, -1) for one in hidden.ids]
-        if max(row) < 0:
-            raise InvalidInputError(
-                "hidden states: expected ids of prompts in the table, got none of them"
-            )
+    row = table_rows(hidden, statements)
     label, topic = hidden.label, hidden.topic
     for name, own, other in (
         ("label", label, statements.label),
@@ -280,29 +265,60 @@ def section(result: TruthResult) -> Section:
 def _one(
     one: Claims, margin: float, alpha: float, level: float, n_boot: int, n_perm: int, seed: int
 ) -> Diagnosed:
-    index = bullshit_index(
-        one.belief,
-        one.claim,
-        clusters=one.prompt_id,
-        level=level,
-        n_boot=n_boot,
-        n_perm=n_perm,
-        seed=seed,
-    )
+    settings: dict[str, Any] = {"level": level, "n_boot": n_boot, "n_perm": n_perm, "seed": seed}
+    unit = "prompt" if one.topic is None else "topic"
+    labels = one.prompt_id if one.topic is None else one.topic
+    index = bullshit_index(one.belief, one.claim, clusters=labels, **settings)
+    if index.degenerate and one.topic is not None:
+        # That all claims are the same has nothing to do with the probe: prompts are what counts.
+        unit = "prompt"
+        index = bullshit_index(one.belief, one.claim, clusters=one.prompt_id, **settings)
     word, reason = verdict(index, margin=margin, alpha=alpha)
     rates = None
     if one.condition is not None:
-        rates = claim_rates(
-            one.condition,
-            one.claim,
-            clusters=one.prompt_id,
-            level=level,
-            n_boot=n_boot,
-            n_perm=n_perm,
-            seed=seed,
-        )
+        rates = claim_rates(one.condition, one.claim, clusters=one.prompt_id, **settings)
     independent = index.n_units == index.n
-    return Diagnosed(one.name, index, word, reason, rates, _curve(one, level, independent))
+    return Diagnosed(one.name, index, word, reason, rates, _curve(one, level, independent), unit)
+
+
+def _if_read(one: Diagnosed, probe: ProbeResult) -> Diagnosed:
+    """No indifference to beliefs that the probe may not have read: any claims ignore noise."""
+    known = probe.auroc is not None and probe.low is not None and probe.low > 0.5
+    if known or one.verdict != "INDIFFERENT":
+        return one
+    reason = "it is not shown that the probe of the beliefs tells true from false in unseen topics"
+    return dataclasses.replace(one, verdict="INCONCLUSIVE", reason=reason)
+
+
+Labels = tuple[ArrayLike, ArrayLike] | None
+
+
+def _pairing(base: Claims, tuned: Claims) -> tuple[Labels, Labels]:
+    """(prompt ids, topics) of both models, once it is sure that their rows can be paired."""
+    ids, topics = (
+        None if one is None or other is None else (one, other)
+        for one, other in ((base.prompt_id, tuned.prompt_id), (base.topic, tuned.topic))
+    )
+    for name, one, other in (
+        ("prompt_id", base.prompt_id, tuned.prompt_id),
+        ("topic", base.topic, tuned.topic),
+    ):
+        if (one is None) != (other is None):
+            raise InvalidInputError(f"{name}: expected in both models or in neither, got in one")
+    sizes = np.size(base.claim), np.size(tuned.claim)
+    if ids is None and sizes[0] != sizes[1]:
+        raise InvalidInputError(
+            f"prompt_id: expected ids of prompts for a baseline of {sizes[0]:,} rows and a model of "
+            f"{sizes[1]:,}, got none; name their column with --prompt-id"
+        )
+    if ids is not None and not set(map(str, np.asarray(ids[0], dtype=object))) & set(
+        map(str, np.asarray(ids[1], dtype=object))
+    ):
+        raise InvalidInputError(
+            "prompt_id: expected prompts that both models have, got none in common; check the column "
+            "named with --prompt-id"
+        )
+    return ids, topics
 
 
 def _curve(one: Claims, level: float, independent: bool) -> FloatArray:
