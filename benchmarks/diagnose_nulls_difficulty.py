@@ -34,6 +34,7 @@ class World:
     excess: float = 0.0  # added to the flags of the tuned model
     spread: float = 3.0  # standard deviation of the logit of a prompt's flags
     work: bool = False  # whether the usual work decides, not repetition
+    copies: bool = False  # whether a model repeats one answer to a prompt
 
 
 WORLDS = (
@@ -42,6 +43,8 @@ WORLDS = (
     World("solves more", gain=0.15),
     World("solves more, hard prompts flagged more", gain=0.15, harder=0.4),
     World("unchanged, much work or little by chance", work=True),
+    World("as many flags, one answer repeated to each prompt", gain=0.15, copies=True),
+    World("learned: 15 points more", gain=0.15, excess=0.15),
     World("learned: 30 points more", gain=0.15, excess=0.3),
 )
 
@@ -57,6 +60,9 @@ def one_run(world: World, rng: np.random.Generator, seed: int) -> tuple[bool, bo
     tuned = np.repeat([False, True], [c[rare].sum() for c in passed])
     chance = np.clip(flagged[prompt] + world.excess * tuned, 0, 1)
     repeats = rng.random(prompt.size) < chance
+    if world.copies:
+        said = rng.random((2, PROMPTS)) < flagged
+        repeats = said[tuned.astype(int), prompt]
     operations = np.full(prompt.size, 9.0)
     if world.work:
         repeats[:] = False
@@ -84,15 +90,19 @@ def at_margin(rng: np.random.Generator, seed: int) -> bool:
     )
 
 
-def suite_misses(rng: np.random.Generator, seed: int) -> tuple[bool, float]:
-    """(whether the interval misses no change, the change) of a model that did not change."""
-    rates = rng.beta(1.0, 1.0, PROMPTS)
-    names = [f"p{i}" for i in range(PROMPTS) for _ in range(8)]
-    draws = [(rng.random((PROMPTS, 8)) < rates[:, None]).astype(float).ravel() for _ in range(2)]
-    found = regression_suite(draws[0], names, draws[1], names, n_boot=400, seed=seed)
-    if found is None:
-        return False, 0.0
-    return not found.change.low <= 0.0 <= found.change.high, found.change.difference
+def suite_misses(
+    rng: np.random.Generator, seed: int, size: int
+) -> tuple[bool, bool, float, int] | None:
+    """Whether interval and p-value miss no change, the change and the prompts, for an unchanged model."""
+    rates = rng.beta(1.0, 1.0, size)
+    names = [f"p{i}" for i in range(size) for _ in range(8)]
+    draws = [(rng.random((size, 8)) < rates[:, None]).astype(float).ravel() for _ in range(2)]
+    found = regression_suite(draws[0], names, draws[1], names, n_permutations=499, seed=seed)
+    if found is None or len(found.prompts) < 2:
+        return None
+    change = found.change
+    missed = not change.low <= 0.0 <= change.high
+    return missed, change.p_value <= 0.05, change.difference, len(found.prompts)
 
 
 def main() -> None:
@@ -111,13 +121,23 @@ def main() -> None:
         lines.append(f"| {world.name} | " + " | ".join(f"{100 * s:.1f}%" for s in shares) + " |")
         print(lines[-1], flush=True)
     wrong = np.mean([at_margin(rng, i) for i in range(repeats)])
-    misses = np.array([suite_misses(rng, i) for i in range(repeats)])
     lines += [
         "",
         f"An excess of 10 points, the margin, is called NO SHORTCUTS in {100 * wrong:.1f}%.",
         "",
-        "Suite, unchanged model: the 95% interval misses 0 in "
-        f"{100 * misses[:, 0].mean():.1f}%; the mean change is {misses[:, 1].mean():+.4f}.",
+        "What was solved before, by an unchanged model; the level is 5%:",
+        "",
+        "| prompts in the suite, on average | interval misses 0 | p at most 5% | mean change |",
+        "|---|---|---|---|",
+    ]
+    for size in (1000, 200, 40):
+        runs = [suite_misses(rng, i, size) for i in range(repeats)]
+        found = np.array([run for run in runs if run is not None], dtype=float).mean(axis=0)
+        row = (
+            f"| {found[3]:.0f} | {100 * found[0]:.1f}% | {100 * found[1]:.1f}% | {found[2]:+.4f} |"
+        )
+        lines.append(row)
+    lines += [
         "",
         f"`python benchmarks/diagnose_nulls_difficulty.py`, {time.process_time() - start:.0f} s of CPU.",
     ]

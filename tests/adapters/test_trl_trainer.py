@@ -5,6 +5,7 @@ Most tests train a tiny model with TRL; those of the parts that need no TRL run 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import json
@@ -19,9 +20,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from levelhead import advantages as estimators
 from levelhead.adapters import _trl_contract, trl_trainer
 from levelhead.adapters.trl_trainer import CalibratedGRPOTrainer, tag_segments
 from levelhead.advantages import TABLE
+from levelhead.diagnose.difficulty import filtered_advantages, rare_success_gate
 from levelhead.errors import ConfigError, InvalidInputError, MissingDependencyError
 
 INSTALLED = importlib.util.find_spec("trl") is not None
@@ -649,3 +652,29 @@ def test_what_rounding_leaves_of_equal_rewards_is_no_alarm(reward: float) -> Non
 def test_numbers_that_do_not_fit(theirs: list[float]) -> None:
     with pytest.raises(ConfigError, match=r"do not follow the rewards of their groups"):
         _trl_contract.check_numbers(REWARDS, GROUPS, np.array(theirs), 0)
+
+
+@needs_trl
+def test_filters_by_difficulty_reach_the_loss(make_trainer: Make) -> None:
+    """The gate in the reward, dynamic sampling and the cap in the advantage, as the loss gets them."""
+    scores: list[list[float]] = []
+
+    def gated(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float | None]:
+        right = [float(sum(ids) % 3 == 0) for ids in completion_ids]
+        groups, clean = np.arange(len(prompts)) // 6, [ids[0] % 2 == 0 for ids in completion_ids]
+        kept = rare_success_gate(right, groups, clean)
+        scores.append([one if keep else NAN for one, keep in zip(right, kept, strict=True)])
+        return [one if keep else None for one, keep in zip(right, kept, strict=True)]
+
+    advantage = functools.partial(filtered_advantages, dynamic=True, limit=1.0)
+    sizes = {"per_device_train_batch_size": 12, "num_generations": 6, "max_steps": 6}
+    trainer = make_trainer(CalibratedGRPOTrainer, gated, {"advantage": advantage}, **sizes)
+    calls = watched(trainer)
+    trainer.train()
+    assert len(calls) == len(scores) == 6
+    for (_, found), rewards in zip(calls, scores, strict=True):
+        expected = np.clip(estimators.grpo(rewards, np.arange(12) // 6), -1.0, 1.0)
+        np.testing.assert_allclose(np.sort(found), np.sort(expected), atol=SAME)
+    seen = np.array(scores).reshape(-1, 6)
+    assert np.isnan(seen).all(axis=1).any()  # a lone success that was not clean
+    assert (np.nansum(seen, axis=1) == 1).any()  # and one that was

@@ -80,7 +80,7 @@ def test_one_model_and_an_estimator_of_ones_own(folder: Path) -> None:
 
 def test_a_suite_that_was_frozen_before(folder: Path, tmp_path: Path) -> None:
     ids = tmp_path / "ids.txt"
-    ids.write_text("p1\n\np2\n")
+    ids.write_text("p1\n\np2\n", encoding="utf-8-sig")  # as Windows writes it
     said = run(folder / "tuned.parquet", "--baseline", folder / "base.parquet", "--suite", ids)
     assert "On 2 prompts that the base had solved before" in said
 
@@ -104,6 +104,11 @@ def test_errors(folder: Path, tmp_path: Path) -> None:
         run(tuned, "--baseline", base, "--suite", tmp_path / "empty.txt")
     with pytest.raises(LevelheadError, match="--suite: expected a text file of prompt ids"):
         run(tuned, "--baseline", base, "--suite", tmp_path / "none.txt")
+    (tmp_path / "ids.txt").write_text("q1\n")
+    with pytest.raises(LevelheadError, match="suite: .* got none of 1, such as 'q1'"):
+        run(tuned, "--baseline", base, "--suite", tmp_path / "ids.txt")
+    with pytest.raises(LevelheadError, match="--suite: expected --baseline beside it"):
+        run(tuned, "--suite", tmp_path / "ids.txt")
     with pytest.raises(LevelheadError, match="this one is an input"):
         run(tuned, "-o", tuned)
     both = pa.concat_tables(

@@ -61,8 +61,42 @@ def test_shortcuts_that_were_learned_are_found() -> None:
     assert result.never is not None
     example = result.examples[0]
     assert "no equation ends with" in " ".join(example.reasons)
-    assert example.excerpt.startswith("answer is")
+    assert "a number in mind. The answer is " in example.excerpt  # what comes before is the point
+    assert len({one.prompt for one in result.examples}) == 12
     assert section(result).verdict == "SHORTCUTS"
+
+
+def test_every_share_is_of_its_own_model_and_band() -> None:
+    """The base solves ten prompts in 2 of 10, one in 1, and one never; counted by hand."""
+    plain, again = honest(12, 7), "The answer is 7. " * 3
+
+    def made(name: str, right: list[int], again_first: range) -> Predictions:
+        rows = [
+            (f"q{j}", int(k < n), again if j in again_first and k == 0 else plain)
+            for j, n in enumerate(right)
+            for k in range(10)
+        ]
+        ids, labels, texts = map(list, zip(*rows, strict=True))
+        return Predictions.from_arrays(
+            "answer", [None] * len(rows), labels, prompt_id=ids, model=name, columns={"text": texts}
+        )
+
+    base = made("base", [2] * 10 + [1, 0], range(1))
+    tuned = made("tuned", [5] * 11 + [3], range(12))
+    found = diagnose_difficulty(tuned, base, n_permutations=199)
+    test = found.test
+    assert test is not None  # a rate of 20% is rare still
+    assert (test.n_prompts, test.n_tuned, test.n_base) == (11, 55, 21)
+    weights = [5 * 2 / 7] * 10 + [5 * 1 / 6]
+    assert test.tuned == pytest.approx(1 / 5)
+    assert test.base == pytest.approx(1 / 2 * weights[0] / sum(weights))
+    assert found.never == (pytest.approx(1 / 3), 3, 1)
+    by_band = {row.name: row for row in found.rows}
+    never, often = by_band["impossible"], by_band["medium"]
+    assert (never.prompts, never.rate, never.rate_after) == (1, 0.0, pytest.approx(0.3))
+    assert (never.flagged, never.flagged_base) == (pytest.approx(1 / 3), None)
+    assert (often.prompts, often.rate, often.rate_after) == (10, *map(pytest.approx, (0.2, 0.5)))
+    assert (often.flagged, often.flagged_base) == (pytest.approx(1 / 5), pytest.approx(1 / 20))
 
 
 def test_getting_better_is_no_shortcut() -> None:
@@ -86,6 +120,19 @@ def test_shares_of_the_update_are_those_of_the_prompts() -> None:
     assert (grpo.rows[1].update or 0.0) > (result.rows[1].update or 1.0)  # hard
     assert grpo.true_flip == pytest.approx(0.4 / 0.43)
     assert (grpo.flip or 1.0) < 0.4 / 0.43 - 0.004
+
+
+def test_a_suite_that_was_frozen_is_looked_for() -> None:
+    tuned = model("tuned", gain=0.2, lazy_share=0.05, seed=3)
+    found = diagnose_difficulty(tuned, BASE, suite=["p1", "p2", "p99"], n_permutations=99)
+    assert found.suite is not None
+    assert found.suite.prompts == ("p1", "p2")
+    (said,) = [text for text in found.warnings if "suite" in text]
+    assert said.startswith("1 of 3 prompts of the suite were not answered by both models")
+    with pytest.raises(InvalidInputError, match="suite: .* got none of 2, such as 'x'"):
+        diagnose_difficulty(tuned, BASE, suite=["x", "y"], n_permutations=99)
+    with pytest.raises(InvalidInputError, match="suite: expected a baseline"):
+        diagnose_difficulty(tuned, suite=["p1"])
 
 
 def test_a_text_may_be_in_several_columns() -> None:

@@ -85,6 +85,21 @@ def test_from_enough_samples_the_update_is_estimated_without_bias(name: str) -> 
         assert mean == pytest.approx(update_by_rate(by_count, [p])[0], rel=1e-12)
 
 
+def test_the_batch_around_a_large_group_stays_small() -> None:
+    seen: list[np.ndarray] = []
+
+    def zeros(rewards: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        seen.append(rewards)
+        return np.zeros(groups.size)
+
+    for size, around in ((256, 256), (8, 28 * 9)):
+        seen.clear()
+        count_advantages(zeros, size)
+        right = seen[0].reshape(-1, size).sum(axis=1)[:-1]
+        assert (right.size, right.min(), right.max()) == (around, 0, size)
+        assert right.mean() == pytest.approx(size / 2)
+
+
 def test_from_few_samples_it_is_the_mean_over_the_posterior() -> None:
     by_count = count_advantages("grpo", 8)
     mean, _ = integrate.quad(

@@ -5,9 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import pytest
+
+from levelhead.diagnose._difficulty_amplify import count_advantages
 from levelhead.diagnose._difficulty_section import section_of
 from levelhead.diagnose._difficulty_shortcuts import ShortcutTest
+from levelhead.diagnose._difficulty_suite import RegressionSuite
 from levelhead.diagnose.difficulty import diagnose_difficulty
+from levelhead.metrics.paired import PairedDifference
 from levelhead.records import Predictions
 
 TEST = ShortcutTest(0.5, 0.1, 0.4, 0.3, 0.5, 0.01, 0.12, 12, 20, 15, 0.05, 0.1)
@@ -47,6 +52,33 @@ def test_a_finding_stands_beside_its_null() -> None:
     assert (excess.value, excess.low, excess.high, excess.null) == (0.4, 0.3, 0.5, "below +0.120")
 
 
+def test_what_to_do_is_told_with_a_finding_alone() -> None:
+    found = dataclasses.replace(RESULT, has_texts=True, test=TEST)
+    steps = " ".join(section_of(found).next_steps)
+    assert "(rare_success_gate)" in steps
+    assert "grpo weigh lone successes 1.33 times too much: rloo and grpo_no_std do not" in steps
+    plain = dataclasses.replace(found, by_count=count_advantages("grpo_no_std", 8))
+    assert "too much" not in " ".join(section_of(plain).next_steps)
+    assert section_of(RESULT).next_steps == []
+
+
+def test_numbers_stand_where_they_belong() -> None:
+    change = PairedDifference(0.9, 0.4, 0.5, 0.3, 0.7, 0.01, 3, 0.95, "")
+    found = section_of(
+        dataclasses.replace(
+            RESULT,
+            suite=RegressionSuite(("q0", "q1", "q2"), change),
+            by_count=count_advantages("grpo_no_std", 8),
+        )
+    )
+    words = " ".join(found.sentences)
+    assert "On 3 prompts that the base had solved before, pass@1 goes from 40% to 90%" in words
+    values = {m.name: m for m in found.measures}
+    assert values["amplification at 5%"].value == pytest.approx(1.0)  # as its own null
+    solved = values["pass@1 on solved"]
+    assert (solved.value, solved.low, solved.high) == (0.5, 0.3, 0.7)
+
+
 def test_few_prompts_settle_nothing() -> None:
     found = section_of(dataclasses.replace(RESULT, test=dataclasses.replace(TEST, n_prompts=3)))
     assert found.headline.endswith("that settles nothing.")
@@ -60,6 +92,19 @@ def test_where_no_group_is_mixed_shares_are_undefined() -> None:
     assert update.value is None
     assert all(row[3] is None for row in found.tables[0].rows)
     assert len(found.charts) == 1
+
+
+def test_where_no_prompt_can_be_called_hard_nothing_is_said_of_its_update() -> None:
+    found = section_of(diagnose_difficulty(predictions([1] + [0] * 7 + [1, 0] * 4, "m")))
+    update = next(m for m in found.measures if m.name == "update of hard prompts")
+    assert (update.value, update.null) == (None, None)
+    words = " ".join(found.sentences)
+    assert "No prompt is told to be hard" in words
+    assert "of the update; the gradient" not in words
+    ids = ["a"] * 16 + ["b"] * 16
+    right = [1] + [0] * 15 + [1, 0] * 8
+    hard = Predictions.from_arrays("answer", [None] * 32, right, prompt_id=ids)
+    assert "hard and impossible prompts get" in section_of(diagnose_difficulty(hard)).sentences[0]
 
 
 def test_the_data_are_json() -> None:

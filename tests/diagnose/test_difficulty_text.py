@@ -154,6 +154,15 @@ def operations_flag(text: str, usual: float | None) -> bool | None:
     return computation_skipping(text, usual_operations=usual).flag
 
 
+def test_what_lies_on_a_threshold_is_not_flagged() -> None:
+    assert answer_repetition("a a a a a").rep4 == 0.5
+    assert not answer_repetition("a a a a a").flag
+    text = "abcanswer is B, yes."
+    assert computation_skipping(text).early == 0.15
+    assert computation_skipping(text).flag is False
+    assert computation_skipping("ab" + text[3:]).flag is True
+
+
 def test_code_is_counted_by_statements() -> None:
     text = "```python\nimport math\nx = math.pi\nprint(x)\n```\nThe answer is 3.14."
     found = computation_skipping(text, usual_operations=4, content="code")

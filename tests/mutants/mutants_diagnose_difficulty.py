@@ -17,15 +17,55 @@ MUTANTS = [
     ),
     Mutant(
         target=f"{PACKAGE}._difficulty_shortcuts",
-        old="shuffled = np.argsort(rng.random((n_permutations, rows.size)), axis=1)",
-        new="shuffled = np.tile(rng.permutation(rows.size), (n_permutations, 1))",
+        old="orders = np.argsort(rng.random((part.size, len(traces))), axis=1)",
+        new="orders = np.tile(rng.permutation(len(traces)), (part.size, 1))",
         why="one swap for all permutations",
-        tests=[f"{TESTS}_shortcuts.py::test_the_p_value_is_that_of_all_swaps"],
+        tests=[f"{TESTS}_shortcuts.py::test_the_p_value_is_the_larger_one_of_two_kinds_of_swaps"],
+    ),
+    Mutant(
+        target=f"{PACKAGE}._difficulty_shortcuts",
+        old="swapped >= difference - 1e-12, axis=1).max())",
+        new="swapped >= difference - 1e-12, axis=1)[0])",
+        why="takes near copies of one answer for as many pieces of evidence",
+        tests=[f"{TESTS}_shortcuts.py::test_near_copies_of_one_answer_are_one_piece_of_evidence"],
+    ),
+    Mutant(
+        target=f"{PACKAGE}._difficulty_shortcuts",
+        old="np.where(swap, as_tuned - as_base, after - base)",
+        new="np.where(swap, base - after, after - base)",
+        why="swaps whole prompts and keeps the usual work of the real base",
+        tests=[
+            f"{TESTS}_shortcuts.py"
+            "::test_whole_prompts_are_swapped_with_the_usual_work_of_the_other_model"
+        ],
     ),
     Mutant(
         target=f"{PACKAGE}._difficulty_suite",
-        old="np.isin(names_tuned, wanted), np.isin(names_base, wanted) & ~first",
-        new="np.isin(names_tuned, wanted), np.isin(names_base, wanted)",
+        old="rng = np.random.default_rng((seed, STREAM))",
+        new="rng = np.random.default_rng(seed)",
+        why="halves by the numbers that may have decided what is right",
+        tests=[
+            f"{TESTS}_suite.py::test_the_halves_have_nothing_to_do_with_data_made_with_the_same_seed"
+        ],
+    ),
+    Mutant(
+        target=f"{PACKAGE}._difficulty_suite",
+        old="stats.t.ppf((1.0 + level) / 2.0, n - 1)",
+        new="stats.norm.ppf((1.0 + level) / 2.0)",
+        why="an interval for many prompts where there are few: it misses more than it says",
+        tests=[f"{TESTS}_suite.py::test_the_interval_is_students_over_prompts"],
+    ),
+    Mutant(
+        target=f"{PACKAGE}._difficulty_filters",
+        old="    return scalar or ",
+        new="    return False and ",
+        why="keeps every row of a data set that is filtered row by row",
+        tests=[f"{TESTS}_filters.py::test_a_single_row_is_told_from_a_batch"],
+    ),
+    Mutant(
+        target=f"{PACKAGE}._difficulty_suite",
+        old="        base, code_base = base[~first], code_base[~first]\n",
+        new="",
         why="compares the base on the samples that chose the suite: it was lucky there",
         tests=[f"{TESTS}_suite.py::test_a_model_that_did_not_change_does_not_seem_to_lose"],
     ),

@@ -626,3 +626,30 @@ def test_a_baseline_of_several_models_is_refused(tiny_model: Path, tmp_path: Pat
         ConfigError, match="guard.baseline: expected predictions of one model .*: a, b"
     ):
         train(recipe, tmp_path / "run")
+
+
+def test_filters_by_difficulty_train(tiny_model: Path, tmp_path: Path) -> None:
+    """A gate in the reward and an estimator with filters, from the recipe to the weights."""
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import numpy as np\n"
+        "from levelhead.diagnose.difficulty import rare_success_gate\n"
+        "def gated(prompts, texts, elicited):\n"
+        "    place, groups = np.arange(len(texts)) % 6, np.arange(len(texts)) // 6\n"
+        "    right = place < groups + 1\n"
+        "    return np.where(rare_success_gate(right, groups, np.zeros(len(texts))), right, np.nan)\n"
+    )
+    recipe = small(
+        tiny_model,
+        f"reward.rule={file}:gated",
+        "algorithm.estimator=levelhead.diagnose.difficulty:filtered_advantages",
+        "algorithm.estimator_options={estimator: grpo, dynamic: true, limit: 0.5}",
+        "rollout.group_size=6",
+        "steps=1",
+        "evaluation.at_start=false",
+    )
+    train(recipe, tmp_path / "run")
+    record = History(tmp_path / "run" / "metrics.jsonl").read()[0]
+    assert record["unscorable"] == 0.5  # the group with a lone success, which was not clean
+    assert record["reward"] == pytest.approx(2 / 6)
+    assert record["grad_norm"] > 0.0

@@ -98,6 +98,10 @@ def difficulty(
     check_targets((report, target(json_path)), given_paths)
     options, log = read_options(evidence=("text", *traces), **given), ReadLog()
     wanted = None if suite is None else _lines(suite)
+    if wanted is not None and baseline is None:
+        raise InvalidInputError(
+            "--suite: expected --baseline beside it, got none; what was solved before is compared with it"
+        )
     mine = one_model(tuned, "TUNED", options, log)
     base = None if baseline is None else one_model(baseline, "--baseline", options, log)
     for one in (mine, base):
@@ -138,7 +142,7 @@ def _check_traces(predictions: Predictions | None, traces: tuple[str, ...]) -> N
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(
             f"--suite: expected a text file of prompt ids, got {error}", str(path)

@@ -232,13 +232,19 @@ def band_index(name: str) -> int:
 
 def column_of(rows: Mapping[str, Sequence[Any]], name: str) -> list[Any]:
     """A column of a batch; a dotted name goes into nested records, as `extra_info.index`."""
+    if isinstance(rows, list | tuple | str):
+        raise InvalidInputError(
+            f"rows: expected a batch of columns by name, got a {type(rows).__name__}; leave out "
+            "input_columns"
+        )
+    there = list(getattr(rows, "column_names", rows))
     head, _, rest = name.partition(".")
-    if name in rows:
-        return list(rows[name])
-    if head not in rows:
-        listed = ", ".join(map(str, rows)) or "no columns"
+    if name in there:
+        return _listed(rows[name])
+    if head not in there:
+        listed = ", ".join(map(str, there)) or "no columns"
         raise InvalidInputError(f"column: expected one of {listed}, got {name!r}")
-    values: list[Any] = list(rows[head])
+    values = _listed(rows[head])
     for part in rest.split("."):
         missing = [i for i, v in enumerate(values) if not isinstance(v, Mapping) or part not in v]
         if missing:
@@ -246,4 +252,16 @@ def column_of(rows: Mapping[str, Sequence[Any]], name: str) -> list[Any]:
                 f"column: expected records with {part!r} in {name!r}, got none in row {missing[0]}"
             )
         values = [value[part] for value in values]
-    return values
+    return [_plain(value) for value in values]
+
+
+def _listed(values: Any) -> list[Any]:
+    """The values of a column, whatever holds it: a list, an array, a tensor, a column of Arrow."""
+    if hasattr(values, "to_pylist"):
+        return values.to_pylist()
+    return [_plain(value) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    """A number where an array or a tensor holds just one: its text would not be that of the number."""
+    return value.item() if getattr(value, "shape", None) == () else value

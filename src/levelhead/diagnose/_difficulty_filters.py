@@ -7,7 +7,8 @@ estimator, for whatever takes `module:function`. Over data sets they go before t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from levelhead._registry import load_callable
 from levelhead._write import replacing
 from levelhead.advantages import TABLE
 from levelhead.diagnose._difficulty_bands import HARD, band_index, column_of
-from levelhead.errors import InvalidInputError, RecordError, unknown_name
+from levelhead.errors import DataWarning, InvalidInputError, RecordError, unknown_name
 
 __all__ = [
     "TRAINABLE",
@@ -46,8 +47,8 @@ __all__ = [
 TRAINABLE = ("hard", "medium", "easy", "uncertain")
 """The bands of prompts that may have both right and wrong samples in a group."""
 
-RowFilter = Callable[[Mapping[str, Sequence[Any]]], list[bool]]
-"""From a batch of rows, column by column, to which of them stay."""
+RowFilter = Callable[[Mapping[str, Any]], Any]
+"""From a batch of rows, column by column, to which of them stay; from one row, to whether it does."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,13 +283,14 @@ def prompt_filter(
         unseen: whether prompts without a band stay.
 
     Returns:
-        A function from a batch, a mapping of columns, to which rows stay: for TRL
-        `dataset.filter(function, batched=True)`.
+        A function from a batch, a mapping of columns, to a list of which rows stay: for TRL
+        `dataset.filter(function, batched=True)`. From one row, as without `batched`, to whether it stays.
 
     Raises:
         InvalidInputError: a name that is no band; when it is called, a column that the rows lack.
 
-    Edge cases: ids are compared as text.
+    Edge cases: ids are compared as text. A batch in which no prompt has a band is warned about: its ids
+        are hardly those of the samples.
     Properties: row by row, so that batches of any size give the same.
 
     Example:
@@ -303,10 +305,50 @@ def prompt_filter(
         band_index(name)
     known = {str(prompt): name in wanted for prompt, name in bands.items()}
 
-    def keeps(rows: Mapping[str, Sequence[Any]]) -> list[bool]:
-        return [known.get(str(prompt), unseen) for prompt in column_of(rows, column)]
+    def keeps(rows: Mapping[str, Any]) -> list[bool] | bool:
+        if _is_one_row(rows, column):
+            (prompt,) = column_of({name: [rows[name]] for name in rows}, column)
+            return known.get(str(prompt), unseen)
+        prompts = [str(prompt) for prompt in column_of(rows, column)]
+        if prompts and known.keys().isdisjoint(prompts):
+            warnings.warn(
+                f"column {column}: expected ids of the {len(known):,} prompts that have a band, got none "
+                f"of them in a batch of {len(prompts):,}, such as {prompts[0]!r}",
+                DataWarning,
+                stacklevel=2,
+            )
+        return [known.get(prompt, unseen) for prompt in prompts]
 
     return keeps
+
+
+def _is_one_row(rows: Mapping[str, Any], column: str) -> bool:
+    """Whether it is a single row, not a batch: its value is a text, a number or a record."""
+    head = column.partition(".")[0]
+    if not isinstance(rows, Mapping) or not (column in rows or head in rows):
+        return False
+    value = rows[column if column in rows else head]
+    scalar = isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__")
+    return scalar or getattr(value, "shape", None) == ()
+
+
+class _Columns(Mapping[str, list[Any]]):
+    """The columns of a table, made lists when they are asked for."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return self._table[name].to_pylist()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table.column_names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.column_names)
+
+    def __len__(self) -> int:
+        return self._table.num_columns
 
 
 def filter_parquet(source: Path, target: Path, keep: RowFilter) -> tuple[int, int]:
@@ -325,19 +367,20 @@ def filter_parquet(source: Path, target: Path, keep: RowFilter) -> tuple[int, in
         InvalidInputError: the filter names a column that the file lacks.
 
     Edge cases: target may be source; it is replaced when all is written.
-    Properties: order and row groups stay; one row group is in memory at a time.
+    Properties: order and row groups stay, but for those of which nothing is left; one row group is in
+        memory at a time, and of it the columns that the filter asks for become Python objects.
     """
     source, target = Path(source), Path(target)
     try:
         with pq.ParquetFile(source) as file, replacing(target) as temporary:
             kept, seen = 0, 0
             with pq.ParquetWriter(temporary, file.schema_arrow) as out:
-                for batch in file.iter_batches():
-                    mask = keep({name: batch[name].to_pylist() for name in batch.schema.names})
-                    rest = batch.filter(pa.array(mask, pa.bool_()))
-                    kept, seen = kept + rest.num_rows, seen + batch.num_rows
+                for i in range(file.num_row_groups):
+                    group = file.read_row_group(i)
+                    rest = group.filter(pa.array(keep(_Columns(group)), pa.bool_()))
+                    kept, seen = kept + rest.num_rows, seen + group.num_rows
                     if rest.num_rows:
-                        out.write_batch(rest)
+                        out.write_table(rest)
             if not kept:
                 raise RecordError(
                     f"expected at least one prompt that the filter keeps, got none of {seen:,}; keep "

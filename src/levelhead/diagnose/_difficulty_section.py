@@ -42,6 +42,7 @@ def section_of(result: DifficultyResult) -> Section:
         measures=_measures(result),
         charts=_charts(result),
         tables=_tables(result),
+        next_steps=_next_steps(result),
         warnings=list(result.warnings),
         notes=[
             f"difficulty is that for {result.base or result.tuned}: up to {percent(HARD)} hard, above "
@@ -86,7 +87,7 @@ def _why_no_test(result: DifficultyResult) -> str:
         return "the files hold no texts"
     if result.base is None:
         return "there is no base to compare with"
-    return "no answer is right, or the base's file holds no texts"
+    return "no answer to the base's prompts is right, or one of the files holds no texts"
 
 
 def _about_test(result: DifficultyResult) -> list[str]:
@@ -117,15 +118,33 @@ def _about_test(result: DifficultyResult) -> list[str]:
     return said
 
 
+def _next_steps(result: DifficultyResult) -> list[str]:
+    if result.verdict != "SHORTCUTS":
+        return []
+    steps = [
+        "Read some of the flagged answers first; up to twelve are shown.",
+        "Before the next training leave out prompts that the base never solves (prompt_filter), or let a "
+        "lone success teach only where its text is clean (rare_success_gate), both of "
+        "levelhead.diagnose.difficulty.",
+    ]
+    amplified = _amplification(result)
+    if amplified is not None and amplified > 1.05:
+        steps.append(
+            f"Train without what makes {result.by_count.name} weigh lone successes "
+            f"{amplified:.2f} times too much: rloo and grpo_no_std do not."
+        )
+    return steps
+
+
 def _null(test: ShortcutTest) -> str:
     if test.p_value is None or test.null_high is None:
         return (
             "Swapping the models' names changes nothing, as no answer or every answer is flagged."
         )
     return (
-        f"With the models' names swapped at random the difference exceeds "
-        f"{100 * test.null_high:+.1f} points in {percent(test.alpha)} of cases; it is "
-        f"{100 * (test.difference or 0.0):+.1f} (one-sided p = {test.p_value:.3g}). The verdict "
+        "With the models' names swapped at random, among the answers to a prompt or for whole prompts, "
+        f"the difference exceeds {100 * test.null_high:+.1f} points in {percent(test.alpha)} of cases; "
+        f"it is {100 * (test.difference or 0.0):+.1f} (one-sided p = {test.p_value:.3g}). The verdict "
         f"SHORTCUTS is a false alarm in at most {percent(test.alpha)} of runs that learned none."
     )
 
@@ -139,6 +158,11 @@ def _about_update(result: DifficultyResult) -> list[str]:
             f"Under {name} in groups of {size}, hard and impossible prompts get {percent(hard[0])} of "
             f"the update; the gradient of the pass rate itself would give them {percent(hard[1])}."
         )
+    elif any(row.prompts for row in result.rows if row.name == "uncertain"):
+        said.append(
+            "No prompt is told to be hard, so that nothing is said of their share of the update: one "
+            "right answer of 8 leaves it open, of 16 it does not."
+        )
     if result.flip is not None and result.true_flip is not None:
         said.append(
             "In a model case, where guessing is right 3% of the time on hard prompts and reasoning "
@@ -149,6 +173,9 @@ def _about_update(result: DifficultyResult) -> list[str]:
 
 
 def _summed(result: DifficultyResult, field: str) -> float | None:
+    """Of hard and impossible prompts; None where none can be told to be hard, as by 8 samples."""
+    if not any(row.prompts for row in result.rows if row.name == "hard"):
+        return None
     values = [getattr(row, field) for row in result.rows if row.name in ("impossible", "hard")]
     return None if None in values else float(sum(values))
 
@@ -299,7 +326,7 @@ def _tables(result: DifficultyResult) -> list[Table]:
                 "Flagged right answers",
                 ["prompt", "band", "evidence", "text"],
                 [[e.prompt, e.band, "; ".join(e.reasons), e.excerpt] for e in result.examples],
-                "The text begins where the first evidence stands.",
+                "Of as many prompts as there are; the text around the first evidence.",
             )
         )
     return found

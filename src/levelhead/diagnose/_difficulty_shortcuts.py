@@ -2,7 +2,8 @@
 
 Compared are right answers of both models to the same prompts. Given the prompt and that it is right,
 an answer of an unchanged model is flagged as often as the base's, so the models' names can be swapped
-among them: the test is exact, however prompts were chosen by their pass rates.
+among them: the test is exact, however prompts were chosen by their pass rates. Answers of one model to
+one prompt are often near copies of each other, so whole prompts are swapped too, and both must tell.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ MARGIN = 0.1
 
 FEWEST = 10
 """Prompts that both models solved before a verdict is given."""
+
+BLOCK = 1 << 20
+"""Answers that are put in another order at a time."""
+
+STREAM = 0x5C07
+"""Sets our random numbers apart from those of data that were made with the same seed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +88,9 @@ class ShortcutTest:
         difference: tuned - base, both weighted alike by prompts.
         low: lower end of the interval of the difference.
         high: upper end.
-        p_value: one-sided, of no more flags than the base; None where no swap can change anything.
-        null_high: the difference that swaps exceed with the false-alarm level.
+        p_value: one-sided, of no more flags than the base: the larger of those by swapping single answers
+            and whole prompts; None where no swap can change anything.
+        null_high: the difference that either swap exceeds with the false-alarm level; None likewise.
         n_prompts: prompts that both models solved.
         n_tuned: right answers of the tuned model to them.
         n_base: right answers of the base to them.
@@ -171,7 +179,8 @@ def shortcut_test(
     """Are right answers of the tuned model flagged more often than the base's to the same prompts?
 
     d = sum_j w_j (f_tuned,j - f_base,j) / sum_j w_j, w_j = m_tuned,j m_base,j / (m_tuned,j + m_base,j);
-    p = (1 + #{d* >= d}) / (1 + n_permutations), d* with the models' names swapped within prompts
+    p = (1 + #{d* >= d}) / (1 + n_permutations), the larger of two: d* with the models' names swapped
+    among the answers of each prompt, and d* with them swapped for all answers of a prompt at once
 
     The usual work of a prompt is the median over its answers of the base; it is taken anew at every
     swap, since a model that is measured against itself skips less.
@@ -182,7 +191,7 @@ def shortcut_test(
         is_tuned: (N,) whose answer it is.
         alpha: the false-alarm level, in (0, 0.5).
         margin: an excess that does not matter, in (0, 1).
-        n_permutations: number of swaps, at least 99.
+        n_permutations: number of swaps of each kind, at least 99.
         seed: of the swaps.
 
     Returns:
@@ -193,7 +202,9 @@ def shortcut_test(
 
     Edge cases: prompts that only one model solved say nothing here and are left out; with fewer than
         ten left the verdict is INCONCLUSIVE.
-    Properties: exact for any number of prompts: swaps keep how many answers each model has to each. The
+    Properties: for answers that are independent given the prompt it never exceeds its level, however few
+        prompts there are: swaps keep how many answers each model has to each. Where a model repeats one
+        answer to a prompt, single answers are no evidence of their own, and whole prompts decide. The
         interval (Clopper-Pearson ends with prompts for trials, put together as Newcombe does) is
         conservative.
     Reference: Mantel and Haenszel 1959 (the weights); Newcombe 1998 (the interval); Phipson and Smyth
@@ -212,36 +223,82 @@ def shortcut_test(
             raise InvalidInputError(f"{name}: expected a number in (0, {top:g}), got {value}")
     if n_permutations < 99:
         raise InvalidInputError(f"n_permutations: expected at least 99, got {n_permutations}")
-    rng = np.random.default_rng(seed)
-    rates, swapped, weights, sizes = [], np.zeros(n_permutations), [], [0, 0]
-    for rows in _by_prompt(code):
-        n_base = int((~tuned[rows]).sum())
-        if not 0 < n_base < rows.size:
-            continue
-        order = rows[np.argsort(tuned[rows], kind="stable")]
-        own = np.arange(rows.size)[None, :]
-        shuffled = np.argsort(rng.random((n_permutations, rows.size)), axis=1)
-        both = _shares(traces.take(order), np.concatenate([own, shuffled]), n_base)
-        weight = n_base * (rows.size - n_base) / rows.size
-        rates.append(both[:, 0])
-        swapped += weight * (both[1, 1:] - both[0, 1:])
-        weights.append(weight)
-        sizes[0] += n_base
-        sizes[1] += rows.size - n_base
-    if not rates:
+    found = _Compared.of(traces, code, tuned, n_permutations, np.random.default_rng((seed, STREAM)))
+    if not found.weights.size:
         return ShortcutTest(None, None, None, None, None, None, None, 0, 0, 0, alpha, margin)
-    w = np.array(weights)
-    base, after = (w @ np.array(rates) / w.sum()).tolist()
-    difference, swapped = after - base, swapped / w.sum()
-    still = np.ptp(swapped) == 0.0
-    extreme = int(np.count_nonzero(swapped >= difference - 1e-12))
+    w = found.weights
+    base, after = (w @ found.shares / w.sum()).tolist()
+    difference, swapped = after - base, found.swapped / w.sum()
+    extreme = int(np.count_nonzero(swapped >= difference - 1e-12, axis=1).max())
+    tells = np.ptp(swapped) > 0.0
     low, high = _interval(after, base, float(w.sum() ** 2 / (w @ w)), alpha)
     return ShortcutTest(
         after, base, difference, low, high,
-        None if still else (1 + extreme) / (1 + n_permutations),
-        float(np.quantile(swapped, 1.0 - alpha)),
-        len(rates), sizes[1], sizes[0], float(alpha), float(margin),
+        (1 + extreme) / (1 + n_permutations) if tells else None,
+        float(np.quantile(swapped, 1.0 - alpha, axis=1).max()) if tells else None,
+        w.size, found.answers[1], found.answers[0], float(alpha), float(margin),
     )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class _Compared:
+    """The prompts that both models solved.
+
+    (J,) weights, (J, 2) flagged shares of base and tuned, (2, B) sums of weighted differences with
+    single answers swapped and with whole prompts swapped, and how many answers base and tuned have.
+    """
+
+    weights: FloatArray
+    shares: FloatArray
+    swapped: FloatArray
+    answers: tuple[int, int]
+
+    @staticmethod
+    def of(
+        traces: Traces, code: IntArray, tuned: BoolArray, size: int, rng: np.random.Generator
+    ) -> _Compared:
+        weights, shares, answers = [], [], [0, 0]
+        swapped = np.zeros((2, size))
+        for rows in _by_prompt(code):
+            n_tuned = int(tuned[rows].sum())
+            n_base = rows.size - n_tuned
+            if not 0 < n_base < rows.size:
+                continue
+            here = traces.take(rows[np.argsort(tuned[rows], kind="stable")])
+            own = np.arange(rows.size)
+            base, after = _shares(here, own[None, :], n_base)[:, 0]
+            weight = n_base * n_tuned / rows.size
+            if not _alike(here):
+                swapped[0] += weight * _answers_swapped(here, n_base, size, rng)
+                # with the names of the whole prompt swapped the tuned model's answers come first
+                as_base, as_tuned = _shares(here, np.roll(own, n_tuned)[None, :], n_tuned)[:, 0]
+                swap = rng.random(size) < 0.5
+                swapped[1] += weight * np.where(swap, as_tuned - as_base, after - base)
+            weights.append(weight)
+            shares.append((base, after))
+            answers = [answers[0] + n_base, answers[1] + n_tuned]
+        each = np.array(shares, dtype=np.float64).reshape(-1, 2)
+        return _Compared(np.array(weights), each, swapped, (answers[0], answers[1]))
+
+
+def _alike(traces: Traces) -> bool:
+    """Whether the detectors see the same in all texts, so that no swap changes anything."""
+    columns = (traces.repeats, traces.operations, traces.answers, traces.hasty)
+    return all(bool((column == column[0]).all()) for column in columns)
+
+
+def _answers_swapped(
+    traces: Traces, n_base: int, size: int, rng: np.random.Generator
+) -> FloatArray:
+    """(B,) differences of flagged shares with the models' names swapped among the answers to a prompt."""
+    out = np.empty(size)
+    block = max(1, BLOCK // len(traces))
+    for start in range(0, size, block):
+        part = out[start : start + block]
+        orders = np.argsort(rng.random((part.size, len(traces))), axis=1)
+        base, after = _shares(traces, orders, n_base)
+        part[:] = after - base
+    return out
 
 
 def _by_prompt(code: IntArray) -> list[IntArray]:

@@ -46,7 +46,7 @@ class Example:
         prompt: its id.
         band: of the prompt.
         reasons: what the detectors say.
-        excerpt: the text where the first evidence begins.
+        excerpt: the text up to the end of the first evidence where that is short, else from its start.
         spans: where all evidence stands.
     """
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from levelhead._arrays import BoolArray, FloatArray
+from levelhead._arrays import BoolArray, FloatArray, IntArray
 from levelhead.advantages import AdvantageFunction
 from levelhead.diagnose._difficulty_amplify import (
     EstimatorCounts,
@@ -171,8 +171,8 @@ def diagnose_difficulty(
         Bands, the share of the update that each gets, the test of shortcuts, and the suite.
 
     Raises:
-        InvalidInputError: no prompt ids, events instead of answers, no prompt in common, a column that
-            is not there, or an argument outside its range.
+        InvalidInputError: no prompt ids, events instead of answers, no prompt in common, a suite of which
+            both models answered nothing, a column that is not there, or an argument outside its range.
 
     Edge cases: without texts or a base the verdict is INCONCLUSIVE and says why.
     Properties: the verdict SHORTCUTS has the false-alarm level `alpha` for a model whose right answers
@@ -195,6 +195,7 @@ def diagnose_difficulty(
             f"some prompts have fewer samples than a group, {size}: what their groups would get is "
             "predicted from a uniform prior, which gives prompts that were never solved some update"
         )
+    kept = _suite(mine, base, suite, seed, warnings)
     found = _shortcuts(mine, base, bands, content, alpha, margin, n_permutations, seed, advance)
     return DifficultyResult(
         tuned=tuned.model,
@@ -208,11 +209,7 @@ def diagnose_difficulty(
         has_texts=mine.texts is not None,
         test=found.test,
         never=found.never,
-        suite=None
-        if base is None
-        else regression_suite(
-            mine.right, mine.prompts, base.right, base.prompts, suite=suite, seed=seed
-        ),
+        suite=kept,
         examples=found.examples,
         warnings=tuple(warnings),
         seed=seed,
@@ -231,6 +228,40 @@ def _comparable(model: str, counts: PassCounts, before: PassCounts) -> None:
             "prompt_id: expected several samples of some prompts, got one of each; difficulty is told "
             "from repeated samples"
         )
+
+
+def _suite(
+    mine: _Samples,
+    base: _Samples | None,
+    wanted: Collection[str] | None,
+    seed: int,
+    warnings: list[str],
+) -> RegressionSuite | None:
+    """The suite; one that was frozen must be found in both models' samples."""
+    if base is None:
+        if wanted is not None:
+            raise InvalidInputError(
+                "suite: expected a baseline to compare with, got none; name the base's samples"
+            )
+        return None
+    found = regression_suite(
+        mine.right, mine.prompts, base.right, base.prompts, suite=wanted, seed=seed
+    )
+    if wanted is None:
+        return found
+    given = sorted({str(name) for name in wanted})
+    if found is None:
+        raise InvalidInputError(
+            f"suite: expected ids of prompts that both models answered, got none of {len(given):,}, such "
+            f"as {given[0] if given else ''!r}"
+        )
+    missing = sorted(set(given) - set(found.prompts))
+    if missing:
+        warnings.append(
+            f"{len(missing):,} of {len(given):,} prompts of the suite were not answered by both models "
+            f"and count nowhere, such as {missing[0]!r}"
+        )
+    return found
 
 
 def section(result: DifficultyResult) -> Section:
@@ -344,7 +375,7 @@ def _shortcuts(
             n_permutations=n_permutations, seed=seed,
         )  # fmt: skip
     never = own & (bands.counts.passed[code] == 0) if base is not None else np.zeros(0, np.bool_)
-    shown = np.flatnonzero(own & flagged & (rare[code] if rare[code].any() else True))
+    shown = _one_each(code, own & flagged & (rare[code] if rare[code].any() else True))
     return _Found(
         test,
         (float(flagged[never].mean()), int(never.sum()), np.unique(code[never]).size)
@@ -356,10 +387,17 @@ def _shortcuts(
             if (here := bands.band[code] == k).any()
         },
         tuple(
-            _example(texts[i] or "", bands, int(code[i]), float(each[i]), content)
-            for i in shown[:MAX_EXAMPLES]
+            _example(texts[i] or "", bands, int(code[i]), float(each[i]), content) for i in shown
         ),
     )
+
+
+def _one_each(code: IntArray, wanted: BoolArray) -> list[int]:
+    """Some of the wanted rows, of as many prompts as there are, in order."""
+    rows = np.flatnonzero(wanted)
+    _, first = np.unique(code[rows], return_index=True)
+    again = np.setdiff1d(np.arange(rows.size), first)
+    return sorted(rows[np.concatenate([first, again])[:MAX_EXAMPLES].astype(np.int64)].tolist())
 
 
 def _usual(traces: Traces, code: np.ndarray, of_base: BoolArray, size: int) -> FloatArray:
@@ -384,7 +422,8 @@ def _example(text: str, bands: Bands, prompt: int, usual: float, content: Conten
         *computation_skipping(text, usual_operations=known, content=content).spans,
     )
     first = spans[0]
-    excerpt = " ".join(text[first.start : first.start + EXCERPT].split())
+    start = max(0, min(first.start, first.end - EXCERPT))  # what comes before an answer tells more
+    excerpt = ("…" if start else "") + " ".join(text[start : start + EXCERPT].split())
     return Example(
         bands.counts.prompts[prompt],
         BANDS[bands.band[prompt]],
