@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from levelhead.cli._diagnose_formats import formats
+from levelhead.cli._diagnose_formats import compare_texts, formats
+from levelhead.cli._diagnose_samples import load_samples
 from levelhead.errors import InvalidInputError, LevelheadError
+from levelhead.readers import ReadLog, ReadOptions
 
 TEXTS = ["```python\nprint(4)\n```", "Two and two make four, so \\boxed{4}.", "\\boxed{4}"]
 
@@ -99,14 +101,91 @@ def test_two_models(tmp_path: Path) -> None:
     assert json.loads(own)["sections"][0]["data"]["formats"] == ["any"]
 
 
+def table(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def drawn(t: int, n: int = 64) -> list[str]:
+    return [TEXTS[k] for k in np.random.default_rng(t).choice(3, n, p=shares(t))]
+
+
+def test_texts_and_steps_are_enough(tmp_path: Path) -> None:
+    rows = [{"step": 10 * t, "text": text} for t in range(20) for text in drawn(t)]
+    assert "COLLAPSE BEYOND DRIFT" in invoke(table(tmp_path / "run.jsonl", rows))
+
+
+def test_prompt_ids_and_texts_are_enough(tmp_path: Path) -> None:
+    base, tuned = (
+        [{"prompt_id": str(i // 4), "text": text} for i, text in enumerate(drawn(t, 200))]
+        for t in (0, 20)
+    )
+    tuned = table(tmp_path / "tuned.jsonl", tuned)
+    shown = invoke(tuned, "--baseline", table(tmp_path / "base.jsonl", base))
+    assert "COLLAPSE BEYOND NOISE" in shown
+    assert "Shuffling 50 prompts" in shown
+    assert "none is needed here" in shown
+
+
+def test_a_reward_that_is_not_right_or_wrong_is_left_out(tmp_path: Path) -> None:
+    for t in range(20):
+        columns = {
+            "step": [t * 10] * 64,
+            "prompt": [f"q{i // 8}" for i in range(64)],
+            "completion": [[{"role": "assistant", "content": text}] for text in drawn(t)],
+            "reward_a": np.linspace(0.1, 2.0, 64),
+            "reward_b": np.linspace(0.1, 2.0, 64),
+        }
+        pq.write_table(pa.table(columns), tmp_path / f"completions_{t:05d}.parquet")
+    shown = invoke(tmp_path)
+    assert "COLLAPSE BEYOND DRIFT" in shown
+    assert "read as texts, without correctness" in " ".join(shown.split())
+    with pytest.raises(LevelheadError, match="reward_c"):
+        invoke(tmp_path, "--scorer", "reward_c")
+
+
+def test_samples_without_a_text_are_left_out(tmp_path: Path) -> None:
+    rows = [
+        {"prompt_id": str(i // 4), "text": None if i % 4 == 0 else text}
+        for i, text in enumerate(drawn(0, 200))
+    ]
+    path = table(tmp_path / "x.jsonl", rows)
+    shown = " ".join(invoke(path, "--baseline", path).split())
+    assert "50 of 200 samples have no text and are left out" in shown
+    assert "300 samples" in shown
+    assert "in no known format" not in shown
+    options = ReadOptions(unlabelled="answer")
+    read = load_samples(str(path), options, ReadLog(), evidence=("text",))["x"]
+    assert compare_texts(read, read, "text", level=0.05, seed=0).counts.sum() == 300
+
+
+def test_an_interrupted_run_says_that_nothing_was_written(
+    trl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("levelhead.diagnose.formats.diagnose_formats", stop)
+    report = tmp_path / "r.html"
+    result = CliRunner().invoke(formats, [str(trl), "-o", str(report)])
+    assert result.exit_code != 0
+    assert "nothing was written\n" in result.output
+    assert "Aborted!" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         (["--rule", "any"], r"--rule: expected NAME=REGEX"),
+        (["--step-column", "prompt"], r"--step-column: expected a whole number in 'prompt'"),
         (["--batch-size", 8], r"--batch-size: expected --learning-rate beside it"),
         (["--learning-rate", 8], r"--learning-rate: expected --batch-size beside it"),
-        (["--column", "txt"], r"--column: expected a column 'txt' in "),
-        (["--step-column", "epoch"], r"--step-column: expected a column 'epoch' in "),
+        (["--column", "txt"], r"--column: expected a column 'txt' with values in .*completion"),
+        (
+            ["--step-column", "epoch"],
+            r"--step-column: expected a column 'epoch' .* step, .*one with",
+        ),
         (
             ["--drift-rate", 1, "--batch-size", 8, "--learning-rate", 1],
             r"--drift-rate: expected no --batch-size beside it",
@@ -120,12 +199,16 @@ def test_wrong_options_are_named(trl: Path, options: list[object], text: str) ->
 
 def test_files_without_steps_and_rates_without_steps(tmp_path: Path) -> None:
     base = lines(tmp_path / "base.jsonl", [0.5, 0.3, 0.2])
-    with pytest.raises(InvalidInputError, match=r"--step-column: expected a column 'step' in base"):
+    with pytest.raises(
+        InvalidInputError, match=r"--step-column: expected a column 'step' .* in base"
+    ):
         invoke(base)
     with pytest.raises(InvalidInputError, match=r"--baseline: expected no drift rate beside it"):
         invoke(base, "--baseline", base, "--drift-rate", 1)
     words = lines(tmp_path / "words.jsonl", [0.5, 0.3, 0.2], step="first")
-    with pytest.raises(InvalidInputError, match=r"expected a number in 'step' .* got 'first'"):
+    with pytest.raises(
+        InvalidInputError, match=r"expected a whole number in 'step' .* got 'first'"
+    ):
         invoke(words)
 
 

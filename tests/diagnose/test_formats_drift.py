@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from levelhead.diagnose._formats_drift import drift_rate, drift_test, neutral_drift
+from levelhead.diagnose._formats_drift import (
+    _simulate,  # pyright: ignore[reportPrivateUsage]
+    _steadiness,  # pyright: ignore[reportPrivateUsage]
+    drift_rate,
+    drift_test,
+    neutral_drift,
+)
 from levelhead.errors import InvalidInputError
 
 P0 = np.array([0.5, 0.3, 0.2])
@@ -73,20 +79,102 @@ def test_groups_make_the_step_of_a_batch() -> None:
 def test_selection_beats_drift_and_drift_does_not() -> None:
     rng = np.random.default_rng(0)
     steps = np.arange(40)
-    pulled = drift_test(a_run(rng, rate=0.2, pull=0.2, steps=40), steps, runs=400)
+    pulled = drift_test(a_run(rng, rate=0.2, pull=0.2, steps=40), steps, runs=400, momentum=0.0)
     assert pulled.calibrated
-    assert pulled.p_number <= 0.05
-    drifted = drift_test(a_run(rng, rate=6.0, steps=40), steps, runs=400)
-    assert drifted.p_number > 0.05
+    assert pulled.p <= 0.05
+    drifted = drift_test(a_run(rng, rate=6.0, steps=40), steps, runs=400, momentum=0.0)
+    assert drifted.p > 0.05
     assert drifted.rate > pulled.rate
 
 
+def test_selection_in_few_points_is_found_without_a_rate() -> None:
+    """10 runs of 20 points with 64 samples: at least 8 are found."""
+    found = 0
+    for i in range(10):
+        counts = a_run(np.random.default_rng(i), rate=0.5, pull=0.3, steps=20, n=64)
+        found += drift_test(counts, np.arange(20) * 10, runs=80, momentum=0.0).p <= 0.05
+    assert found >= 8
+
+
+def test_steadiness_by_hand() -> None:
+    """At one point a block; blocks of two need twelve points."""
+    share = np.array([0.1, 0.3, 0.2, 0.6, 0.9])
+    x = 2 * np.arcsin(np.sqrt(share))
+    own, rough = _steadiness(np.stack([1 - share, share], axis=1), np.full(5, 10))
+    assert own == pytest.approx((x[4] - x[0]) / math.sqrt(sum((x[1:] - x[:-1]) ** 2)))
+    assert rough == pytest.approx(sum((x[1:] - x[:-1]) ** 2) / 4)
+    share = np.array([0.1, 0.2, 0.1, 0.3, 0.2, 0.4, 0.3, 0.5, 0.4, 0.6, 0.5, 0.7, 0.6])
+    x = 2 * np.arcsin(np.sqrt(share))
+    own, _ = _steadiness(np.stack([1 - share, share], axis=1), np.full(13, 10))
+    m = np.array([x[:3].mean(), *((x[i] + x[i + 1]) / 2 for i in range(3, 13, 2))])
+    assert own == pytest.approx((m[5] - m[0]) / math.sqrt(sum((m[1:] - m[:-1]) ** 2)))
+
+
+def test_momentum_keeps_the_noise_of_a_long_run() -> None:
+    """The variance of a logit over 300 steps is that without momentum; over one it is 1 / 19."""
+    start, rates, n = np.full((4000, 2), 0.5), np.full(4000, 0.01), np.array([10**9, 10**9])
+    for gap, share in ((300.0, 1.0), (1.0, 1 / 19)):
+        rng = np.random.default_rng(0)
+        p = _simulate(start, rates, n, np.array([gap]), rng, 0.9, None)[1].astype(float)
+        moved = np.log(p[:, 0] / p[:, 1])
+        # 0.01^2 (1, -1) S (1, -1)' = 0.01^2 for each step, a little less where p moved
+        assert moved.std() == pytest.approx(0.01 * math.sqrt(gap * share), rel=0.07)
+
+
+def test_steps_put_together_keep_as_much_of_the_noise_as_they_are_long() -> None:
+    """Ten steps taken as one: the sum of ten of noise whose correlation falls by 0.9 a step."""
+    start, rates, n = np.full((4000, 2), 0.5), np.full(4000, 0.001), np.array([10**9] * 3)
+    gaps, rng = np.array([8000.0, 10.0]), np.random.default_rng(0)
+    p = _simulate(start, rates, n, gaps, rng, 0.9, None).astype(float)
+    moved = np.diff(np.log(p[1:, :, 0] / p[1:, :, 1]), axis=0)[0]
+    pairs = sum(0.9 ** abs(i - j) for i in range(10) for j in range(10))
+    assert moved.std() == pytest.approx(0.001 * math.sqrt(pairs / 19), rel=0.15)
+
+
+def test_a_winner_that_fell_was_not_steady() -> None:
+    share = np.array([0.9, 0.8, 0.6])
+    own, _ = _steadiness(np.stack([1 - share, share], axis=1), np.full(3, 10))
+    assert float(own) < -1.0
+
+
+def test_a_start_of_one_format_stays_one_without_drift() -> None:
+    counts = np.array([[8, 0]] + [[99, 1]] * 9)
+    assert drift_test(counts, np.arange(10), rate=0.0, runs=400).p > 0.6
+
+
+def test_momentum_is_not_used_with_a_rate() -> None:
+    counts = a_run(np.random.default_rng(2), rate=2.0, steps=12)
+    one, two = (
+        drift_test(counts, np.arange(12), rate=0.3, momentum=m, runs=100) for m in (0.0, 0.9)
+    )
+    assert one.p == two.p
+
+
+def test_noise_of_momentum_is_no_steady_rise() -> None:
+    """24 runs under momentum: at most 5 have p <= 0.05; were it not simulated, at least 5 would."""
+    low = {0.9: 0, 0.0: 0}
+    for i in range(24):
+        rng = np.random.default_rng(i)
+        logit, moving, counts = np.log(P0), np.zeros(3), []
+        for _ in range(24):
+            counts.append(rng.multinomial(256, softmax(logit)))
+            p = softmax(logit)
+            root = np.sqrt(p) * rng.standard_normal(3)
+            moving = 0.9 * moving + 0.1 * 1.25 * (root - p * root.sum())
+            logit = logit + moving
+        for momentum in low:
+            test = drift_test(np.array(counts), np.arange(24), runs=60, momentum=momentum)
+            low[momentum] += test.p <= 0.05
+    assert low[0.9] <= binom.ppf(0.995, 24, 0.05)
+    assert low[0.0] > binom.ppf(0.995, 24, 0.05)
+
+
 def test_false_alarms_are_at_most_the_level() -> None:
-    """p of N_eff is at most 0.05 no more often than in 5% of 60 runs: 8 is beyond 99%."""
+    """With a rate, p is at most 0.05 no more often than in 5% of 60 runs: 8 is beyond 99%."""
     rng = np.random.default_rng(3)
     rate = drift_rate(batch_size=8, learning_rate=2.0)
     low = [
-        drift_test(a_run(rng, rate=2.0, n=64), np.arange(24), rate=rate, runs=400, seed=i).p_number
+        drift_test(a_run(rng, rate=2.0, n=64), np.arange(24), rate=rate, runs=400, seed=i).p
         for i in range(60)
     ]
     assert sum(p <= 0.05 for p in low) <= binom.ppf(0.995, 60, 0.05)
@@ -97,7 +185,8 @@ def test_a_given_rate_of_zero_is_sampling_noise_alone() -> None:
     rng = np.random.default_rng(5)
     counts = rng.multinomial(200, P0, size=10)
     found = drift_test(counts, np.arange(10), rate=0.0, runs=400)
-    assert 0.02 < found.p_number < 1.0
+    assert 0.02 < found.p < 1.0
+    assert math.isnan(found.steady)
     assert not found.calibrated
     shares = counts / 200
     inside = (shares >= found.low - 1e-6) & (shares <= found.high + 1e-6)
@@ -107,14 +196,14 @@ def test_a_given_rate_of_zero_is_sampling_noise_alone() -> None:
 def test_few_points_bound_no_rate() -> None:
     counts = np.array([[50, 50]] * 7)
     found = drift_test(counts, np.arange(7), runs=400)
-    assert math.isnan(found.p_number)
+    assert math.isnan(found.p)
     assert math.isnan(found.rate)
 
 
 def test_same_seed_same_test() -> None:
     counts = np.random.default_rng(0).multinomial(60, P0, size=9)
     one, two = (drift_test(counts, np.arange(9), runs=400, seed=4) for _ in (0, 1))
-    assert one.p_number == two.p_number
+    assert one.p == two.p
     assert np.array_equal(one.low, two.low)
 
 

@@ -27,8 +27,11 @@ def measures(section: Section) -> dict[str, float | None]:
 def test_a_run(result: FormatsResult) -> None:
     s = build(result)
     assert (s.name, s.verdict, s.tone) == ("formats", "NO COLLAPSE", "good")
-    assert s.headline.startswith("More than half of the diversity of the start is left.")
-    assert s.sentences[0].startswith("Neutral drift alone would show ")
+    assert s.headline.startswith("The effective number of formats went from 2.0")
+    assert s.headline.endswith(" More than half of the diversity of the start is left.")
+    assert s.sentences[0].startswith("Neutral drift turns back as often as it goes on. ")
+    assert s.sentences[1].startswith("Drift as rough as these shares would show ")
+    assert measures(s)["steadiness of the winner"] is not None
     assert "at most 5% of cases" in s.sentences[0]
     assert "<svg" in s.charts[0].svg
     assert "95% of runs" in s.charts[0].text
@@ -41,7 +44,7 @@ def test_two_sets_say_nothing_of_drift() -> None:
     assert s.tone == "bad"
     assert s.sentences[0].startswith("Shuffling 200 prompts between the sets")
     assert "cannot tell selection from drift" in s.sentences[1]
-    assert "p of N_eff under drift" not in measures(s)
+    assert "p under drift" not in measures(s)
     assert s.data["drift"] is None
 
 
@@ -50,7 +53,8 @@ def test_what_is_undefined_is_none() -> None:
     assert measures(s)["diversity retained"] is None
     assert s.data["retained"] is None
     few = build(diagnose_formats(["a", "b"] * 40, np.repeat(np.arange(4), 20)))
-    assert measures(few)["p of N_eff under drift"] is None
+    assert measures(few)["p under drift"] is None
+    assert measures(few)["steadiness of the winner"] is None
     assert "95% of runs" not in few.charts[0].text
 
 

@@ -40,17 +40,60 @@ MUTANTS = [
     ),
     Mutant(
         target=COMPARE,
-        old="swap = rng.random((size, len(rows))) < 0.5",
-        new="swap = rng.random((size, 1)) + 0.0 * rng.random((size, len(rows))) < 0.5",
-        why="swaps all prompts together",
-        tests=["tests/diagnose/test_formats_compare.py"],
+        old="swap = rng.binomial(times, 0.5, size=(min(CHUNK, draws - done), times.size))",
+        new="swap = times * rng.binomial(1, 0.5, size=(min(CHUNK, draws - done), times.size))",
+        why="swaps prompts of like counts together",
+        tests=["tests/diagnose/test_formats_compare.py::test_swaps_of_pairs_are_enumerated"],
+    ),
+    Mutant(
+        target=COMPARE,
+        old="weight = 2.0 * n * m / (n + m)",
+        new="weight = 1.0 * (n + m)",
+        why="a prompt with many samples in one set alone weighs the most",
+        tests=[
+            "tests/diagnose/test_formats_compare.py::test_swaps_of_pairs_with_other_numbers_of_samples_are_enumerated"
+        ],
+    ),
+    Mutant(
+        target=COMPARE,
+        old="off = (share - share_2) ** 2 / (noise + noise_2)",
+        new="off = (share - share_2) ** 2",
+        why="takes a set with more samples of its prompts for another set",
+        tests=[
+            "tests/diagnose/test_formats_compare.py::test_a_set_with_more_samples_is_no_other_set"
+        ],
+    ),
+    Mutant(
+        target=DRIFT,
+        old="kept = momentum ** (gaps[t - 1] / parts)",
+        new="kept = momentum",
+        why="noise lasts for ever longer where steps are put together",
+        tests=[
+            "tests/diagnose/test_formats_drift.py::test_steps_put_together_keep_as_much_of_the_noise_as_they_are_long"
+        ],
+    ),
+    Mutant(
+        target=DRIFT,
+        old="rise = means[-1] - means[0]",
+        new="rise = np.abs(means[-1] - means[0])",
+        why="a winner that fell steadily is called a steady rise",
+        tests=["tests/diagnose/test_formats_drift.py::test_a_winner_that_fell_was_not_steady"],
+    ),
+    Mutant(
+        target=RULES,
+        old="not any(word in folded",
+        new="not all(word in folded",
+        why="a block needs all the words that may begin one",
+        tests=["tests/diagnose/test_formats_rules.py"],
     ),
     Mutant(
         target=COMPARE,
         old="step = np.zeros((int(steps.max()) + 1, size))\n    np.add.at(step, (steps, formats), 1.0)",
         new="step = np.zeros((1, size))\n    np.add.at(step, (0 * steps, formats), 1.0)",
         why="takes the change of shares over the steps for a likeness of prompts",
-        tests=["tests/diagnose/test_formats_compare.py"],
+        tests=[
+            "tests/diagnose/test_formats_compare.py::test_steps_that_differ_are_no_likeness_of_prompts"
+        ],
     ),
     Mutant(
         target=RULES,

@@ -1,8 +1,8 @@
 """Neutral drift: what sampling noise alone does to the shares of formats that are equally good.
 
 `neutral_drift` takes each step of a tabular run as it is. `drift_test` asks whether an observed run
-lost more diversity than drift explains; the rate of the drift is given, or bounded from how rough
-the observed shares are.
+lost more diversity than drift explains. Where the rate of the drift is given, it asks that outright;
+where it is not, it asks whether the winner rose more steadily than drift of any rate does.
 """
 
 from __future__ import annotations
@@ -20,26 +20,32 @@ from levelhead.diagnose._formats_measures import effective_number
 from levelhead.errors import InvalidInputError
 
 __all__ = [
-    "BETA",
     "MAX_POINTS",
     "MIN_POINTS",
+    "MOMENTUM",
     "DriftTest",
     "drift_rate",
     "drift_test",
     "neutral_drift",
 ]
 
-BETA = 0.02
-"""Part of the false-alarm level that bounding the rate may use up."""
-
 MIN_POINTS = 8
-"""Steps with samples from which roughness bounds a rate."""
+"""Steps with samples from which steadiness can be told."""
 
 RATES = np.concatenate(([0.0], np.geomspace(0.1, 60.0, 13)))
 """Rates that are tried, as standard deviations of a logit over the whole run."""
 
+MOMENTUM = 0.9
+"""Of the optimizer, per step: what Adam has unless told otherwise."""
+
 LAST = 3
 """Points at the end that are pooled, as a collapse must last."""
+
+SCALES = (1, 2, 4, 8, 16)
+"""Points in a block: few where a rise is fast, many where samples are few."""
+
+MIN_BLOCKS = 6
+"""Blocks that a scale above 1 needs."""
 
 MAX_SUBSTEPS = 800
 """Steps that are simulated; more are put together, with noise of the same size."""
@@ -52,18 +58,24 @@ class DriftTest:
     """An observed run against neutral drift.
 
     Attributes:
-        p_number: chance under drift of an effective number as low as at the end, or lower; NaN where
-            the rate is neither given nor to be had.
-        p_dominant: chance of a dominant share as high.
-        rate: the drift rate per step that is hardest to beat among those that the data allow.
-        calibrated: whether it came from the roughness of the shares.
+        p: with a given rate, the chance under drift of an effective number as low as at the end, or
+            lower; without, the largest chance over all rates of a rise as steady as the winner's. NaN
+            where the rate is neither given nor steadiness to be had.
+        steady: how steadily the winner rose: its net change relative to the root of its summed
+            squared changes, on an arcsine scale; NaN with a given rate.
+        steady_null: what drift of no rate exceeds in more than 5% of runs.
+        changes: independent changes while the winner rose, as noise that momentum keeps is no new one.
+        rate: of the drift per step: that given, or the one whose shares are as rough as those seen.
+        calibrated: whether it was found from the data.
         number: (3,) 2.5%, 50% and 97.5% of the effective number at the end under that rate.
         low: (T, F) 2.5% of each share under that rate.
         high: (T, F) 97.5%.
     """
 
-    p_number: float
-    p_dominant: float
+    p: float
+    steady: float
+    steady_null: float
+    changes: float
     rate: float
     calibrated: bool
     number: FloatArray
@@ -187,6 +199,7 @@ def drift_test(
     steps: IntArray,
     *,
     rate: float | None = None,
+    momentum: float = MOMENTUM,
     design_effect: float = 1.0,
     runs: int = 500,
     seed: int = 0,
@@ -195,27 +208,27 @@ def drift_test(
     """Did a run lose more diversity than neutral drift explains?
 
     Drift is simulated from the start, drawn from what the first samples leave open, with as many
-    samples at each point as were seen. Without a `rate`, every rate is tried under which the observed
-    shares are not too smooth: second differences over several lags, relative to what the shares
-    allow, must not lie below all but a share `BETA` of the simulated ones. The largest p of the
-    rates that are left, plus `BETA`, is a valid p (Berger and Boos 1994).
+    samples at each point as were seen. With a `rate`, the effective number at the end is compared.
+    Without, what is compared is how steadily the winner rose: drift turns back as often as it goes on,
+    whatever its rate, so that the net change is about one or two times the root of the summed squared
+    changes; selection goes one way. The largest p of all rates is a valid p.
 
     Args:
         counts: (T, F) formats at each point; every row has samples.
         steps: (T,) ascending steps of the points.
-        rate: of the drift per step, as `drift_rate` computes it; None bounds it from the data.
+        rate: of the drift per step, as `drift_rate` computes it; None where it is not known.
+        momentum: of the optimizer, in [0, 1): successive noise is alike by as much. Not used with a
+            `rate`.
         design_effect: by how much samples of one prompt alike widen the noise of a point, >= 1.
         runs: simulated runs for each rate.
         seed: of every random number.
         tick: called with 1 after each point.
 
     Returns:
-        The test; its p are NaN where there are too few points to bound a rate.
+        The test; its p is NaN where there are too few points to tell steadiness.
 
-    Properties: valid for any shape of the change; a change within one or two points has little
-        power, as drift of a large rate does that too.
-
-    Reference: R. L. Berger and D. D. Boos (1994), P values maximized over a confidence set.
+    Properties: valid for every rate up to 60 logits over the run; a change within a few points has no
+        power without a rate, as drift of a large rate does that too.
     """
     points, formats = counts.shape
     n = np.maximum(np.rint(counts.sum(axis=1) / design_effect), 1).astype(np.int64)
@@ -224,40 +237,46 @@ def drift_test(
     tried = RATES / math.sqrt(span) if rate is None else np.array([rate])
     if points < 2 or (rate is None and points < MIN_POINTS):
         nothing, none = np.full((points, formats), np.nan), math.nan
-        return DriftTest(none, none, none, rate is None, np.full(3, none), nothing, nothing)
+        return DriftTest(
+            none, none, none, none, none, rate is None, np.full(3, none), nothing, nothing
+        )
     rng = np.random.default_rng([seed, 11])
-    start = rng.dirichlet((counts[0] / design_effect) + 0.5, size=runs)
-    p_seen = _simulate(np.tile(start, (tried.size, 1)), np.repeat(tried, runs), n, gaps, rng, tick)
-    p_seen = p_seen.reshape(points, tried.size, runs, formats)
-    last = min(LAST, points - 1)
-    weights = n[-last:] / n[-last:].sum()
-    end = np.tensordot(weights, p_seen[-last:], axes=1)
-    total = float(n[-last:].sum())
-    own = _own_end(counts, n, last)
-    number = effective_number(end * total)
-    p_number = _p(number <= effective_number(own * total) + 1e-9)
-    p_dominant = _p(end.max(axis=2) >= own.max() - 1e-9)
-    allowed = np.ones(tried.size, np.bool_)
+    # A format that the first samples lack is as likely as in the whole run, by one sample.
+    prior = counts.sum(axis=0) / counts.sum()
+    start = rng.dirichlet(counts[0] / design_effect + prior, size=runs)
+    seen = _simulate(
+        np.tile(start, (tried.size, 1)), np.repeat(tried, runs), n, gaps, rng,
+        momentum if rate is None else 0.0, tick,
+    ).reshape(points, tried.size, runs, formats)  # fmt: skip
+    own = counts / counts.sum(axis=1, keepdims=True)
+    number, own_number = _end_number(seen, n), _end_number(own, n)
+    steady = steady_null = changes = math.nan
     if rate is None:
-        allowed = _not_too_smooth(counts / counts.sum(axis=1, keepdims=True), p_seen)
-    spent = BETA if rate is None else 0.0
-    worst = int(np.flatnonzero(allowed & (p_number >= p_number[allowed].max()))[-1])
-    band = np.quantile(p_seen[:, worst], [0.025, 0.975], axis=1)
+        found, rough = _steadiness(seen, n)
+        (steady, *_), (own_rough, *_) = (x.ravel() for x in _steadiness(own, n))
+        p = _p(found >= steady - 1e-9)
+        changes = _changes(own[:, int(_end(own, n).argmax())], steps, momentum)
+        steady_null = float(np.quantile(found, 0.95, axis=1).max())
+        # Large rates are smooth again, as one format alone stays so; the smallest that fits is shown.
+        fits = np.maximum.accumulate(np.median(rough, axis=1))
+        shown = int(np.searchsorted(fits, min(float(own_rough), float(fits[-1]))))
+    else:
+        p, shown = _p(number <= own_number + 1e-9), 0
+    band = np.quantile(seen[:, shown], [0.025, 0.975], axis=1)
     return DriftTest(
-        min(float(p_number[worst]) + spent, 1.0),
-        min(float(p_dominant[allowed].max()) + spent, 1.0),
-        float(tried[worst]),
-        rate is None,
-        np.quantile(number[worst], [0.025, 0.5, 0.975]),
-        band[0],
-        band[1],
-    )
+        float(p.max()), float(steady), steady_null, changes, float(tried[shown]), rate is None,
+        np.quantile(number[shown], [0.025, 0.5, 0.975]), band[0], band[1],
+    )  # fmt: skip
 
 
-def _own_end(counts: IntArray, n: IntArray, last: int) -> FloatArray:
-    """The observed shares at the end, weighted as the simulated ones are."""
-    shares = counts[-last:] / counts[-last:].sum(axis=1, keepdims=True)
-    return (n[-last:] / n[-last:].sum()) @ shares
+def _end(shares: npt.NDArray[Any], n: IntArray) -> npt.NDArray[Any]:
+    """Shares of the last points together."""
+    last = min(LAST, n.size - 1)
+    return np.tensordot(n[-last:] / n[-last:].sum(), shares[-last:], axes=1)
+
+
+def _end_number(shares: npt.NDArray[Any], n: IntArray) -> FloatArray:
+    return effective_number(_end(shares, n) * float(n[-min(LAST, n.size - 1) :].sum()))
 
 
 def _simulate(
@@ -266,50 +285,70 @@ def _simulate(
     n: IntArray,
     gaps: FloatArray,
     rng: np.random.Generator,
+    momentum: float,
     tick: Callable[[int], None] | None,
 ) -> npt.NDArray[Any]:
     """(T, R, F) sampled shares; steps between points are put together where there are many."""
     logit = np.log(np.maximum(start, 1e-300))
     size = gaps.sum() / MAX_SUBSTEPS
     seen = np.empty((n.size, *start.shape), np.float32)
+    # The run may have begun before the log did, with noise that goes on.
+    moving = rates[:, None] * _noise(logit, rng) * math.sqrt((1.0 - momentum) / (1.0 + momentum))
     for t, samples in enumerate(n):
         if t:
             parts = max(1, math.ceil(min(gaps[t - 1], gaps[t - 1] / max(size, 1e-9))))
             step = (rates * math.sqrt(gaps[t - 1] / parts))[:, None]
+            kept = momentum ** (gaps[t - 1] / parts)
             for _ in range(parts):
-                p = _softmax(logit)
-                root = np.sqrt(p) * rng.standard_normal(p.shape)
-                logit += step * (root - p * root.sum(axis=1, keepdims=True))
+                moving = kept * moving + (1.0 - kept) * step * _noise(logit, rng)
+                logit += moving
         seen[t] = rng.multinomial(samples, _softmax(logit)) / samples
         if tick is not None:
             tick(1)
     return seen
 
 
-def _not_too_smooth(own: FloatArray, simulated: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which rates the roughness of the shares leaves open; one beyond the last is kept as well."""
-    scales = [h for h in (1, 2, 4, 8) if own.shape[0] // h >= 6]
-    allowed = np.ones(simulated.shape[1], np.bool_)
-    runs = simulated.shape[2]
-    for h in scales:
-        below = _roughness(simulated, h) <= _roughness(own[:, None, None, :], h)
-        allowed &= (1 + below.sum(axis=1)) / (1 + runs) > BETA / len(scales)
-    top = int(np.flatnonzero(allowed).max()) if allowed.any() else allowed.size - 1
-    allowed[min(top + 1, allowed.size - 1)] = True
-    return allowed
+def _noise(logit: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Of covariance diag(pi) - pi pi'."""
+    p = _softmax(logit)
+    root = np.sqrt(p) * rng.standard_normal(p.shape)
+    return root - p * root.sum(axis=1, keepdims=True)
 
 
-def _roughness(shares: npt.NDArray[Any], h: int) -> npt.NDArray[Any]:
-    """Second differences of means over h points, relative to what drift at these shares would do."""
-    blocks = shares.shape[0] // h
-    means = shares[: blocks * h].reshape(blocks, h, *shares.shape[1:]).mean(axis=1)
-    bend = ((means[2:] - 2.0 * means[1:-1] + means[:-2]) ** 2).sum(axis=(0, -1))
-    # tr((diag(p) - pp')^3), the expected square of a step of the shares for a rate of 1
-    square = (means**2).sum(axis=-1)
-    cube, fourth = (means**3).sum(axis=-1), (means**4).sum(axis=-1)
-    scope = cube - 3.0 * fourth + 3.0 * square * cube - square**3
-    scope = np.maximum(scope[1:-1].sum(axis=0), 0.0)
-    return np.where(scope > 1e-6, bend / np.maximum(scope, 1e-6), np.inf)
+def _steadiness(shares: npt.NDArray[Any], n: IntArray) -> tuple[FloatArray, FloatArray]:
+    """How steadily the winner rose, at the scale where that is most; and the mean square of a point.
+
+    `(x_last - x_first) / sqrt(sum (x_b - x_b-1)^2)` over blocks, with `x = 2 arcsin sqrt(share)`, on
+    which samples are equally noisy everywhere.
+    """
+    winner = _end(shares, n).argmax(axis=-1)[None, ..., None]
+    share = np.take_along_axis(shares, winner, axis=-1)[..., 0]
+    x = 2.0 * np.arcsin(np.sqrt(np.clip(share, 0.0, 1.0)))
+    best, rough = np.full(x.shape[1:], -np.inf), np.zeros(x.shape[1:])
+    for h in SCALES:
+        blocks = x.shape[0] // h
+        if h > 1 and blocks < MIN_BLOCKS:
+            break
+        # Points that fill no block are of the first, where nothing has happened yet.
+        first = x.shape[0] - (blocks - 1) * h
+        rest = x[first:].reshape(blocks - 1, h, *x.shape[1:]).mean(axis=1)
+        means = np.concatenate([x[:first].mean(axis=0)[None], rest])
+        square = (np.diff(means, axis=0) ** 2).sum(axis=0)
+        rise = means[-1] - means[0]
+        best = np.maximum(
+            best, np.where(square > 0.0, rise / np.sqrt(np.maximum(square, 1e-12)), 0.0)
+        )
+        rough = square / (blocks - 1)
+    return best, rough
+
+
+def _changes(share: FloatArray, steps: IntArray, momentum: float) -> float:
+    """Independent changes between a tenth and nine tenths of a share's rise."""
+    low, high = share[0] + 0.1 * (share[-1] - share[0]), share[0] + 0.9 * (share[-1] - share[0])
+    end = int(np.flatnonzero(share >= min(high, share.max()))[0])
+    begin = int(np.flatnonzero(share[: end + 1] <= max(low, share[: end + 1].min()))[-1])
+    took = float(steps[end] - steps[begin]) * (1.0 - momentum) / (1.0 + momentum)
+    return min(float(end - begin), took)
 
 
 def _p(at_least: npt.NDArray[np.bool_]) -> FloatArray:

@@ -36,15 +36,20 @@ class Rule:
         pattern: what is searched for; its start is where the answer-bearing block begins.
         when: `first`: a match decides at once, wherever it is; `block`: among all blocks that match,
             the one that begins first in the text decides; `last`: asked only where no block matched.
+        needs: casefolded words of which a text must hold one before the expression is tried, as that is
+            ten times as quick; any text is tried where there are none.
     """
 
     name: str
     pattern: re.Pattern[str]
     when: str = "block"
+    needs: tuple[str, ...] = ()
 
 
-def _rule(name: str, pattern: str, when: str = "block", flags: int = 0) -> Rule:
-    return Rule(name, re.compile(pattern, flags), when)
+def _rule(
+    name: str, pattern: str, when: str = "block", flags: int = 0, needs: tuple[str, ...] = ()
+) -> Rule:
+    return Rule(name, re.compile(pattern, flags), when, needs)
 
 
 RULES: tuple[Rule, ...] = (
@@ -69,14 +74,21 @@ RULES: tuple[Rule, ...] = (
         "tagged",
         r"\A<(think|thinking|reasoning|scratchpad)>.*?</\1>\s*<answer>|<answer>",
         flags=re.S | re.I,
+        needs=("<answer>",),
     ),
-    _rule("code+NL", BLOCK, flags=re.S | re.I),
-    _rule("code+NL", r"^def \w+\([^\n]*:[ \t]*\n", flags=re.M),
-    _rule("latex/NL", r"\\(?:boxed|fbox)\s*\{|^####\s*\S", flags=re.M),
+    _rule("code+NL", BLOCK, flags=re.S | re.I, needs=("```", "<llm-code>", "<code>")),
+    _rule("code+NL", r"^def \w+\([^\n]*:[ \t]*\n", flags=re.M, needs=("def ",)),
+    _rule(
+        "latex/NL",
+        r"\\(?:boxed|fbox)\s*\{|^####\s*\S",
+        flags=re.M,
+        needs=("\\boxed", "\\fbox", "####"),
+    ),
     _rule(
         "latex/NL",
         r"\banswer\b[^\n.]{0,40}?(?:\b(?:is|be|as|to|of)\b|[:=])\s*\S|\bfinal answer\b",
         flags=re.I,
+        needs=("answer",),
     ),
     _rule("latex/NL", r"\$[^$\n]+\$|\\\[|\\\(|\\frac\b|\\begin\{", "last"),
     _rule("latex/NL", r"\b(?>(?>[^\W\d_]{2,})[,;:]?\s+){4}[^\W\d_]{2,}", "last"),
@@ -116,8 +128,10 @@ def classify(text: str | None, rules: Sequence[Rule] = RULES) -> str:
         rest = text[thought.end() :].lstrip()
         if rest and not rest[:8].lower().startswith("<answer>"):
             text = rest
-    best, name = len(text) + 1, OTHER
+    best, name, folded = len(text) + 1, OTHER, text.casefold()
     for rule in rules:
+        if rule.needs and not any(word in folded for word in rule.needs):
+            continue
         if rule.when == "last":
             if name == OTHER and rule.pattern.search(text):
                 return rule.name

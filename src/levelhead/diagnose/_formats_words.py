@@ -27,6 +27,9 @@ TONES: dict[str, Tone] = {
     "INCONCLUSIVE": "open",
 }
 
+ENOUGH = 6
+"""Independent changes below which a steady rise is often not told from drift."""
+
 DRAWN = 4
 """Formats that have a line in the picture."""
 
@@ -112,20 +115,16 @@ def build(r: FormatsResult) -> Section:
 def _headline(r: FormatsResult) -> str:
     first, last = float(r.number[0]), float(r.number[-1])
     return (
-        f"{r.why} The effective number of formats went from {first:.2f} to {last:.2f}; at the end "
-        f"{r.winner} has {percent(_share(r, -1))}."
+        f"The effective number of formats went from {first:.2f} to {last:.2f}; at the end {r.winner} "
+        f"has {percent(_share(r, -1))}. {r.why}"
     )
 
 
 def _sentences(r: FormatsResult) -> list[str]:
     told: list[str] = []
     alarm = f"Equal formats would be called a collapse in at most {percent(r.level)} of cases."
-    if r.drift is not None and not math.isnan(r.drift.p_number):
-        low, middle, high = r.drift.number
-        told.append(
-            f"Neutral drift alone would show {middle:.2f} formats at the end, in 95% of runs "
-            f"{low:.2f} to {high:.2f} (p {r.drift.p_number:.3f}). {alarm}"
-        )
+    if r.drift is not None and not math.isnan(r.drift.p):
+        told += _drift_sentences(r, r.drift, alarm)
     if r.homogeneity is not None:
         told.append(
             f"Shuffling {plural(r.homogeneity.clusters, 'prompt')} between the sets shows as large "
@@ -146,12 +145,33 @@ def _sentences(r: FormatsResult) -> list[str]:
     return told
 
 
+def _drift_sentences(r: FormatsResult, drift: DriftTest, alarm: str) -> list[str]:
+    low, middle, high = drift.number
+    shows = f"would show {middle:.2f} formats at the end, in 95% of runs {low:.2f} to {high:.2f}"
+    if not drift.calibrated:
+        return [f"Neutral drift of the given rate {shows} (p {_p(drift.p)}). {alarm}"]
+    told = [
+        f"Neutral drift turns back as often as it goes on. {r.winner} rose with a steadiness of "
+        f"{drift.steady:.2f}, its net change relative to the root of its squared changes; with drift "
+        f"alone, whatever its rate, 95% of runs stay below {drift.steady_null:.2f} (p {_p(drift.p)}). "
+        + alarm,
+        f"Drift as rough as these shares {shows}.",
+    ]
+    if r.verdict == "WITHIN DRIFT" and drift.changes < ENOUGH:
+        told.append(
+            f"But {r.winner} rose within {drift.changes:.1f} independent changes of the noise (it lasts "
+            "under momentum), and a real selection is often missed where these are fewer than "
+            f"{ENOUGH}: log more often, or give --drift-rate, or --momentum 0 if there was none."
+        )
+    return told
+
+
 def _measures(r: FormatsResult) -> list[Measure]:
     drift, test = r.drift, r.homogeneity
-    known = drift is not None and not math.isnan(drift.p_number)
+    known = drift is not None and not math.isnan(drift.p)
     start = float(r.number[0])
     found = [
-        Measure("effective number, start", start),
+        Measure("effective number, start", start, note="of formats of equal share, as varied as these"),
         Measure(
             "effective number, end",
             float(r.number[-1]),
@@ -169,8 +189,11 @@ def _measures(r: FormatsResult) -> list[Measure]:
         Measure("other", r.other, null=f"<= {percent(MAX_OTHER)}", percent=True),
     ]  # fmt: skip
     if drift is not None:
-        found.append(Measure("p of N_eff under drift", _none(drift.p_number)))
-        found.append(Measure("p of dominant share", _none(drift.p_dominant)))
+        if drift.calibrated:
+            steady, null = _none(drift.steady), _none(drift.steady_null)
+            note = "net rise over the root of its squared steps; null: 95% of drifting runs"
+            found.append(Measure("steadiness of the winner", steady, null=null, note=note))
+        found.append(Measure("p under drift", _none(drift.p)))
     if test is not None:
         found.append(Measure("p, any difference", test.p_any))
         found.append(Measure("p, fewer formats", test.p_number))
@@ -197,7 +220,12 @@ def _chart(r: FormatsResult) -> Chart:
         curves.append(
             Curve("drift of " + r.winner, r.points.astype(float), (low + high) / 2.0, low, high)
         )
-        text += f" The band holds the share of {r.winner} in 95% of runs with drift alone."
+        text += f" The band holds the share of {r.winner} in 95% of runs with drift alone"
+        text += (
+            ", as rough as here; a run of drift wanders within it, and selection goes one way."
+            if r.drift.calibrated
+            else "."
+        )
     svg = line_chart(
         curves, x_label="step", y_label="share", label="shares of formats over steps",
         prefix="formats-1", percent=True, y_range=(0.0, 1.0),
@@ -229,14 +257,14 @@ def _warnings(r: FormatsResult) -> list[str]:
 
 def _drift_notes(r: FormatsResult) -> list[str]:
     found: list[str] = []
-    if r.design_effect > 1.0:
+    if r.design_effect >= 1.05:
         found.append(
             f"samples of one prompt are alike: noise as of {r.design_effect:.1f} times fewer samples"
         )
-    if r.drift is None or math.isnan(r.drift.p_number):
+    if r.drift is None or math.isnan(r.drift.p):
         return found
     how = (
-        "the largest p over the rates that the roughness of the shares leaves open"
+        "with it shares are as rough as here; p is the largest over all rates"
         if r.drift.calibrated
         else "as given"
     )
@@ -265,8 +293,10 @@ def _data(r: FormatsResult) -> dict[str, Any]:
         "drift": None
         if drift is None
         else {
-            "p_effective_number": _none(drift.p_number),
-            "p_dominant_share": _none(drift.p_dominant),
+            "p": _none(drift.p),
+            "steadiness": _none(drift.steady),
+            "steadiness_null": _none(drift.steady_null),
+            "independent_changes": _none(drift.changes),
             "rate": _none(drift.rate),
             "calibrated": drift.calibrated,
         },

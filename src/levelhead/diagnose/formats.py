@@ -22,6 +22,7 @@ from levelhead.diagnose._formats_compare import (
 )
 from levelhead.diagnose._formats_drift import (
     MAX_POINTS,
+    MOMENTUM,
     DriftTest,
     drift_rate,
     drift_test,
@@ -80,6 +81,9 @@ LEAST = 30
 ONE_FORMAT = 0.05
 """N_eff - 1 at the start below which there was nothing to lose."""
 
+LARGEST = 2.0**53
+"""Beyond it not every whole number is a float."""
+
 FEW = 5
 """Labelled samples of a format from which its initial accuracy is told."""
 
@@ -91,6 +95,7 @@ def diagnose_formats(
     prompts: Sequence[str | None] | None = None,
     correct: ArrayLike | None = None,
     rate: float | None = None,
+    momentum: float = MOMENTUM,
     level: float = 0.05,
     runs: int = 500,
     least: int | None = None,
@@ -104,8 +109,9 @@ def diagnose_formats(
         steps: (N,) training step of each.
         prompts: (N,) prompt of each; None where they are unknown.
         correct: (N,) 1 right, 0 wrong, NaN unknown; None where none is known.
-        rate: drift per step, from `drift_rate`; bounded from the data unless given.
-        level: false-alarm level of the verdict, in (0.02, 1).
+        rate: drift per step, from `drift_rate`; any rate unless given.
+        momentum: of the optimizer, per step, in [0, 1); not used with a `rate`.
+        level: false-alarm level of the verdict, above 1 / (runs + 1) and below 1.
         runs: simulated runs for each rate, at least 400.
         least: samples of a point; chosen by how many there are unless given.
         seed: of every random number.
@@ -132,13 +138,13 @@ def diagnose_formats(
         'NO COLLAPSE'
     """
     t = vector("steps", steps)
-    _check(formats, t, level, runs)
+    _check(formats, t, level, runs, momentum)
     names, codes = _codes(formats, t == t.min())
     points, at = np.unique(t, return_inverse=True)
     if points.size < 2:
         raise InvalidInputError(
-            f"steps: expected at least two different steps, got {points.size}; compare with the "
-            "start's texts instead"
+            f"steps: expected at least two different steps, got {points.size}; compare with "
+            "the texts of the start instead (--baseline)"
         )
     fine = np.zeros((points.size, len(names)), np.int64)
     np.add.at(fine, (at, codes), 1)
@@ -150,8 +156,9 @@ def diagnose_formats(
     effect = _design_effect(codes, at, prompts, len(names))
     thin, thin_steps, _ = pooled(fine, whole, max(1, total // MAX_POINTS))
     drift = drift_test(
-        thin, thin_steps, rate=rate, design_effect=effect, runs=runs, seed=seed, tick=tick
-    )
+        thin, thin_steps, rate=rate, momentum=momentum, design_effect=effect, runs=runs, seed=seed,
+        tick=tick,
+    )  # fmt: skip
     ends = coarse[[0, -1]]
     low, high = _ends_interval(ends, effect, seed)
     base = _measured(names, last, coarse)
@@ -238,15 +245,27 @@ def section(result: FormatsResult) -> Section:
 # --------------------------------------------------------------------------- inside
 
 
-def _check(formats: Sequence[str], steps: FloatArray, level: float, runs: int) -> None:
+def _check(
+    formats: Sequence[str], steps: FloatArray, level: float, runs: int, momentum: float
+) -> None:
     if len(formats) != steps.size:
         raise InvalidInputError(f"steps: expected {len(formats)} values, got {steps.size}")
     if not np.isfinite(steps).all():
         raise InvalidInputError("steps: expected a training step for every sample, got NaN")
-    if not 0.02 < real("level", level) < 1.0:
-        raise InvalidInputError(f"level: expected a number in (0.02, 1), got {level}")
+    odd = (steps != np.rint(steps)) | (np.abs(steps) > LARGEST)
+    if odd.any():
+        raise InvalidInputError(
+            f"steps: expected whole numbers below 2^53, got {float(steps[odd][0]):g}; give training "
+            "steps, not epochs"
+        )
     if runs < 400:
         raise InvalidInputError(f"runs: expected at least 400, got {runs}")
+    if not 1.0 / (runs + 1) < real("level", level) < 1.0:
+        raise InvalidInputError(
+            f"level: expected a number in (1 / (runs + 1), 1) with {runs} runs, got {level}"
+        )
+    if not 0.0 <= real("momentum", momentum) < 1.0:
+        raise InvalidInputError(f"momentum: expected a number in [0, 1), got {momentum}")
 
 
 def _codes(formats: Sequence[str], start: np.ndarray) -> tuple[tuple[str, ...], IntArray]:
@@ -383,11 +402,17 @@ def _run_verdict(
 ) -> tuple[str, str]:
     if (found := _untested(ends, retained, interval)) is not None:
         return found
-    if math.isnan(drift.p_number):
-        return "INCONCLUSIVE", "There are too few steps to tell how strong drift is in this run."
-    if drift.p_number <= level:
-        return "COLLAPSE BEYOND DRIFT", "Drift as strong as this run allows loses less diversity."
-    return "WITHIN DRIFT", "Drift as strong as this run allows loses as much diversity."
+    if math.isnan(drift.p):
+        return "INCONCLUSIVE", "There are too few steps to tell selection from drift."
+    if drift.calibrated:
+        beyond = "The winner rose more steadily than drift of any rate does."
+        within = "The winner rose no more steadily than drift can."
+    else:
+        beyond = "Drift of the given rate loses less diversity."
+        within = "Drift of the given rate loses as much diversity."
+    if drift.p <= level:
+        return "COLLAPSE BEYOND DRIFT", beyond
+    return "WITHIN DRIFT", within
 
 
 def _two_verdict(
