@@ -11,6 +11,7 @@ import numpy as np
 
 from levelhead._arrays import FloatArray, IntArray
 from levelhead._text import percent, plural
+from levelhead.diagnose._sharpening_phrases import moved, p_value, plus, points, share, span
 from levelhead.diagnose._sharpening_result import (
     Difference,
     SharpeningResult,
@@ -18,15 +19,13 @@ from levelhead.diagnose._sharpening_result import (
     fell,
     rose,
 )
+from levelhead.diagnose._sharpening_steps import OVERTAKEN, next_steps
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
 
 __all__ = ["build"]
 
 TONES: dict[str, Tone] = {"SHARPEN": "bad", "EXPAND": "good", "INCONCLUSIVE": "open"}
-
-OVERTAKEN = (128, 1024)
-"""Where base models overtook in arXiv:2504.13837."""
 
 LIKELY_GUESSED = 0.5
 """Share of unsolved problems that guessing would solve, from which pass@n says little."""
@@ -45,6 +44,7 @@ def build(result: SharpeningResult) -> Section:
         measures=_measures(result),
         charts=_charts(result),
         tables=_tables(result, shown),
+        next_steps=next_steps(result),
         warnings=[*result.warnings, *_guess_warning(result)],
         notes=[
             *result.notes,
@@ -61,9 +61,8 @@ def _headline(r: SharpeningResult) -> str:
     if r.verdict == "SHARPEN":
         cross = "" if r.crossing is None else f"; {base} first solves more at k = {r.crossing:,}"
         return (
-            f"{tuned} is sharpened: pass@1 rose from {percent(r.first.base)} to "
-            f"{percent(r.first.tuned)} and pass@{r.n} fell from {percent(r.last.base)} to "
-            f"{percent(r.last.tuned)}{cross}."
+            f"{tuned} is sharpened: pass@1 rose {span(r.first)} and pass@{r.n} fell "
+            f"{span(r.last)}{cross}."
         )
     if r.verdict == "EXPAND":
         return (
@@ -71,30 +70,31 @@ def _headline(r: SharpeningResult) -> str:
             f"that {base} never solves in {plural(r.n, 'sample')}; luck would show at most "
             f"{_number(r.unlucky_new)}."
         )
-    moves = f"pass@1 {_moved(r.first, tail)}"
+    moves = [moved("pass@1", r.first, tail)]
     if r.n > 1:
-        moves += f", pass@{r.n} {_moved(r.last, tail)}"
-    if fell(r.first, tail):
-        return f"{tuned} became worse, neither sharpened nor expanded: {moves}."
-    return f"Neither sharpening nor expansion is beyond chance: {moves}."
+        moves.append(moved(f"pass@{r.n}", r.last, tail))
+    new, lost = int(r.table[0, 1]), int(r.table[1, 0])
+    if new or lost:
+        moves.append(
+            f"{plural(lost, 'problem')} lost and {new:,} newly solved, chance shows "
+            f"{_number(r.expected_new)} of each"
+        )
+    what = (
+        "became worse" if fell(r.first, tail) else "is neither shown to be sharpened nor expanded"
+    )
+    return f"{tuned} {what}: {'; '.join(moves)}."
 
 
 def _tail(r: SharpeningResult) -> float:
     return (1.0 - r.level) / 2.0
 
 
-def _moved(d: Difference, tail: float, show: Callable[[float], str] = percent) -> str:
-    """What a difference comes to, and whether it is beyond chance."""
-    how = "" if rose(d, tail) or fell(d, tail) else ", within noise"
-    return f"{show(d.base)} to {show(d.tuned)}{how}"
-
-
 def _sentences(r: SharpeningResult) -> list[str]:
     new, lost = int(r.table[0, 1]), int(r.table[1, 0])
     tail = _tail(r)
-    out = _luck_sentences(r)
+    out = [*_missing_sentences(r), *_luck_sentences(r)]
     if r.verdict == "EXPAND" and fell(r.first, tail):
-        out.append(f"But pass@1 fell: {_moved(r.first, tail)}.")
+        out.append(f"But {moved('pass@1', r.first, tail)}.")
     if r.verdict == "EXPAND" and r.p_lost <= tail:
         out.append(f"But {lost:,} problems are lost as well, more than chance: solved are others.")
     if r.verdict == "SHARPEN" and expands(r.p_new, r.p_unlucky, r.p_guessed, tail):
@@ -102,13 +102,13 @@ def _sentences(r: SharpeningResult) -> list[str]:
     out.append(_crossing_sentence(r))
     out.append(
         f"Solved in at least half of the samples, where a lucky guess is not enough: "
-        f"{_moved(r.cover[0.5], tail)}."
+        f"{moved('', r.cover[0.5], tail)}."
     )
     if r.entropy is not None and r.max_share is not None:
         out.append(
-            f"How much the answers to a problem vary: entropy "
-            f"{_moved(r.entropy, tail, lambda nats: f'{nats:.2f}')} (in nats, 0 if all are the "
-            f"same); share of the most frequent answer {_moved(r.max_share, tail)}. Over "
+            f"How much the answers to a problem vary: "
+            f"{moved('entropy in nats', r.entropy, tail, lambda nats: f'{nats:.2f}')} (0: all are the "
+            f"same); {moved('share of the most frequent answer', r.max_share, tail)}. Over "
             f"{plural(r.answered, 'problem')}."
         )
     if r.verdict != "SHARPEN" and r.first.value > 0.0 and r.n < OVERTAKEN[0]:
@@ -124,6 +124,23 @@ def _sentences(r: SharpeningResult) -> list[str]:
     return out
 
 
+def _missing_sentences(r: SharpeningResult) -> list[str]:
+    """What is missing for a verdict where something is beyond chance."""
+    tail = _tail(r)
+    if r.verdict != "INCONCLUSIVE" or not rose(r.first, tail) or r.n == 1:
+        return []
+    text = f"SHARPEN needs a fall of pass@{r.n} beyond chance as well"
+    if r.last.value < 0.0:
+        text += f", here {points(r.last.value)} points ({p_value(r.last.p_down)})"
+    text += "; EXPAND needs more newly solved problems than luck explains."
+    if r.p_lost <= tail:
+        text += (
+            f" More are lost than an unchanged model loses ({p_value(r.p_lost)}), but pass@{r.n} sets "
+            "those newly solved against them."
+        )
+    return [text]
+
+
 def _luck_sentences(r: SharpeningResult) -> list[str]:
     """What each kind of luck would show, and how often the verdict is wrong by it."""
     base, tuned = r.names
@@ -133,7 +150,7 @@ def _luck_sentences(r: SharpeningResult) -> list[str]:
         f"Noise alone would show {_number(r.expected_new)} newly solved "
         f"{'problem' if r.expected_new == 1 else 'problems'} and as many no longer solved: so often "
         f"an unchanged model misses with one set of samples and hits with the other. Seen were "
-        f"{new:,} ({_p(r.p_new)}) and {lost:,} ({_p(r.p_lost)}).",
+        f"{new:,} ({p_value(r.p_new)}) and {lost:,} ({p_value(r.p_lost)}).",
         f"By luck alone this rule says SHARPEN in at most {tail} of such comparisons, and EXPAND in "
         f"at most {tail}.",
     ]
@@ -143,13 +160,13 @@ def _luck_sentences(r: SharpeningResult) -> list[str]:
             f"An unlucky {base} makes problems look new as well: those that it would solve once in "
             f"{r.n + 1:,} samples, but missed. By bad luck{guesses} {tuned} would solve at most "
             f"{_number(r.unlucky_new)} of these more than once; it solves {r.solved_again:,} "
-            f"({_p(r.p_unlucky)})."
+            f"({p_value(r.p_unlucky)})."
         )
     if r.guess_rate:
         out.append(
             f"Guessing right {percent(r.guess_rate)} of the time would newly solve "
             f"{_number(r.guessed_new)} of the {int(r.table[0].sum()):,} problems unsolved by {base} "
-            f"({_p(r.p_guessed)})."
+            f"({p_value(r.p_guessed)})."
         )
     return out
 
@@ -169,23 +186,20 @@ def _crossing_sentence(r: SharpeningResult) -> str:
 def _measures(r: SharpeningResult) -> list[Measure]:
     base, tuned = r.names
     out: list[Measure] = []
-    for name, d, i in (("pass@1", r.first, 0), (f"pass@{r.n}", r.last, -1)):
+    curves = (("pass@1", r.first, 0), (f"pass@{r.n}", r.last, -1))
+    for name, d, i in curves[: min(r.n, 2)]:
         bands = r.bands[:, i].tolist()
         out += [
             Measure(f"{name}, {base}", d.base, bands[0], bands[1], percent=True),
             Measure(f"{name}, {tuned}", d.tuned, bands[2], bands[3], percent=True),
-            Measure(f"{name}, change", d.value, d.low, d.high, null=0.0),
         ]
-        if r.n == 1:
-            break
-    out.append(_change("mean pass@k over log k, change", r.auc, "every doubling of k counts alike"))
     out.append(
         Measure(
             f"first k at which {base} solves more",
             r.crossing,
             r.crossing_low,
             r.crossing_high,
-            note=f"up to k = {r.n}; no upper end means beyond",
+            note=_crossing_note(r),
         )
     )
     out += [
@@ -210,16 +224,14 @@ def _measures(r: SharpeningResult) -> list[Measure]:
             percent=True,
         ),
     ]
-    if r.entropy is not None and r.max_share is not None:
-        out.append(_change("answer entropy in nats, change", r.entropy))
-        out.append(_change("share of the top answer, change", r.max_share))
     return out
 
 
-def _change(name: str, d: Difference, note: str = "") -> Measure:
-    if math.isnan(d.value):
-        return Measure(name, None, note="undefined for a single k")
-    return Measure(name, d.value, d.low, d.high, null=0.0, note=note)
+def _crossing_note(r: SharpeningResult) -> str:
+    if r.crossing is None or r.crossing_high is not None:
+        return f"up to k = {r.n:,}"
+    low = f"{r.crossing_low:,}" if r.crossing_low is not None else f"beyond {r.n:,}"
+    return f"up to k = {r.n:,}; its interval is {low} to beyond {r.n:,}"
 
 
 def _charts(r: SharpeningResult) -> list[Chart]:
@@ -268,13 +280,18 @@ def _charts(r: SharpeningResult) -> list[Chart]:
 def _tables(r: SharpeningResult, shown: IntArray) -> list[Table]:
     base, tuned = r.names
     rows = [
-        [f"{int(r.k[i]):,}", float(r.base[i]), float(r.tuned[i]), float(r.tuned[i] - r.base[i])]
+        [f"{int(r.k[i]):,}", share(float(r.base[i])), share(float(r.tuned[i])),
+         points(float(r.tuned[i] - r.base[i]))]
         for i in shown
-    ]
+    ]  # fmt: skip
     counts = r.table.tolist()
     return [
+        _changes(r),
         Table(
-            "pass@k", ("k", base, tuned, "change"), rows, "Unbiased, on the samples that are there."
+            "pass@k",
+            ("k", base, tuned, "points"),
+            rows,
+            "Unbiased, on the samples that are there.",
         ),
         Table(
             f"Problems solved at least once in {plural(r.n, 'sample')}",
@@ -283,10 +300,42 @@ def _tables(r: SharpeningResult, shown: IntArray) -> list[Table]:
         ),
         Table(
             "Cover@tau: problems of which at least this share of the samples is right",
-            ("tau", base, tuned, "change", "low", "high"),
-            [[percent(t), d.base, d.tuned, d.value, d.low, d.high] for t, d in r.cover.items()],
+            ("tau", base, tuned, "points", "interval"),
+            [
+                [percent(t), share(d.base), share(d.tuned), points(d.value),
+                 f"{points(d.low)} to {points(d.high)}"]
+                for t, d in r.cover.items()
+            ],
+            f"Up to tau = 1/{r.n:,} it is pass@{r.n}.",
         ),
-    ]
+    ]  # fmt: skip
+
+
+def _changes(r: SharpeningResult) -> Table:
+    """Every change with its interval and with how often chance shows as much."""
+    base, tuned = r.names
+    shares = [("pass@1", r.first)]
+    if r.n > 1:
+        shares += [(f"pass@{r.n}", r.last), ("mean pass@k over log k", r.auc)]
+    rows = [_change(name, d, points, "points") for name, d in shares]
+    if r.entropy is not None and r.max_share is not None:
+        rows += [
+            _change("answer entropy", r.entropy, lambda nats: plus(nats, 2), "nats"),
+            _change("share of the top answer", r.max_share, points, "points"),
+        ]
+    return Table(
+        f"What changed from {base} to {tuned}",
+        ("", "change", "interval", "by chance"),
+        rows,
+        f"Points are differences of percentages. A change is beyond chance where its interval leaves "
+        f"out 0 and chance shows as much in its direction in at most {100.0 * _tail(r):.3g}% of cases. "
+        "The mean over log k counts every doubling of k alike.",
+    )
+
+
+def _change(name: str, d: Difference, show: Callable[[float], str], unit: str) -> list[str]:
+    p = d.p_down if d.value < 0.0 else d.p_up
+    return [name, f"{show(d.value)} {unit}", f"{show(d.low)} to {show(d.high)}", p_value(p)]
 
 
 def _guess_warning(r: SharpeningResult) -> list[str]:
@@ -328,9 +377,3 @@ def _plain(value: Any) -> Any:
 
 def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 100.0 else f"{value:.2g}"
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return "p undefined"
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

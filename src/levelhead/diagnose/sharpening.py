@@ -160,7 +160,7 @@ def diagnose_sharpening(
         table=transitions(*right),
         guess_rate=guess_rate,
         **luck,
-        cover=_cover(data, level, n_boot, seed),
+        cover=_cover(data, last, level, n_boot, seed),
         entropy=entropy,
         max_share=max_share,
         answered=0 if data.entropy is None else data.entropy.shape[1],
@@ -229,15 +229,19 @@ def _differences(
     )
 
 
-def _cover(data: Paired, level: float, n_boot: int, seed: int) -> dict[float, Difference]:
-    reached = [
-        [(c / data.n >= tau - RATE_TOLERANCE).astype(float) for c in (data.base, data.tuned)]
-        for tau in TAUS
-    ]
-    return {
-        tau: mean_difference(both[0], both[1], level, n_boot, seed)
-        for tau, both in zip(TAUS, reached, strict=True)
-    }
+def _cover(
+    data: Paired, last: Difference, level: float, n_boot: int, seed: int
+) -> dict[float, Difference]:
+    """Cover@tau of both models; where it is pass@n, with the interval of pass@n."""
+    found: dict[float, Difference] = {}
+    for tau in TAUS:
+        least = max(1, math.ceil(data.n * (tau - RATE_TOLERANCE)))
+        if least == 1:
+            found[tau] = last
+            continue
+        reached = [(c >= least).astype(float) for c in (data.base, data.tuned)]
+        found[tau] = mean_difference(reached[0], reached[1], level, n_boot, seed)
+    return found
 
 
 def _answers(
