@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import click
 
+from levelhead.cli._lazy import LazyGroup
 from levelhead.errors import unknown_name
 
 __all__ = ["diagnose"]
@@ -46,21 +46,8 @@ Examples:
 """
 
 
-class _Group(click.Group):
-    """Its commands are imported when they are invoked; what is no command is for `all`."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[cmd_name][0].split(":")
-        return getattr(importlib.import_module(module), attribute)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+class _Group(LazyGroup):
+    """What is none of its commands is for `all`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in COMMANDS and args[0] not in ("-h", "--help"):
@@ -70,6 +57,6 @@ class _Group(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_Group, epilog=EPILOG)
+@click.group(cls=_Group, entries=COMMANDS, epilog=EPILOG)
 def diagnose() -> None:
     """What did training change beyond accuracy? Each measure stands beside its null."""
