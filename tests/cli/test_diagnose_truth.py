@@ -52,7 +52,13 @@ def test_two_models_a_report_and_json(files: tuple[Path, Path], tmp_path: Path) 
     assert "<svg" in report.read_text()
     text = out.read_text()
     assert "INDIFFERENT" in text
-    assert "base was TRUTHFUL" in text
+    assert "base was TRUTHFUL, tuned is INDIFFERENT: Bullshit Index" in text
+    assert f"base: claims of {files[0]}" in text
+    assert f"tuned: claims of {files[1]}" in text
+    for one in (text, report.read_text()):
+        assert "base.jsonl" in one
+    same = run(files[0], "--baseline", files[0], *COLUMNS)
+    assert "FILE and --baseline hold the same claims" in same.output
     json.loads(text)
     again = run(files[1], "--baseline", files[0], *COLUMNS, "--condition", "truth", "--json", "-")
     assert json.loads(again.output) == json.loads(text)
@@ -120,8 +126,9 @@ def test_beliefs_of_another_file(files: tuple[Path, Path], tmp_path: Path) -> No
         )
     )
     done = run(files[0], "--claim", "said", "--prompt-id", "q", "--beliefs", options, "--belief",
-               "shares")  # fmt: skip
+               "shares", "--yes-at", "0")  # fmt: skip
     assert done.exit_code == 0, done.output
+    assert "yes stands in place 0 in every row" in " ".join(done.output.split())
     assert "beliefs of 150 items from option tokens, 0" in done.output
 
 
@@ -130,6 +137,8 @@ def test_beliefs_of_another_file(files: tuple[Path, Path], tmp_path: Path) -> No
     [
         (("--claim", "said"), "--belief: expected the column of the belief, or --hidden-states"),
         (("--claim", "said", "--belief", "p", "--beliefs", "x"), "--beliefs: expected --belief and --p"),
+        (("--claim", "said", "--hidden-states", "x", "--yes-at", "0"), "--yes-at: expected --belief"),
+        ((*COLUMNS, "--yes-at", "0"), "--yes-at: expected lists over options in 'p', got single values"),
         ((*COLUMNS, "--baseline-beliefs", "x"), "--baseline: expected a file of claims"),
         ((*COLUMNS, "--baseline", "x", "--beliefs", "x"), "--baseline-beliefs: expected it together"),
         (("--claim", "said", "--baseline", "x", "--hidden-states", "x"), "--baseline-hidden-states: ex"),

@@ -9,7 +9,14 @@ import pytest
 from scipy import stats
 from scipy.stats.contingency import association as cramer
 
-from levelhead.diagnose._truth_claims import association, claim_rates, claim_word, condition_word
+from levelhead.diagnose._truth_claims import (
+    association,
+    claim_rates,
+    claim_word,
+    condition_word,
+    read_claims,
+    unread,
+)
 from levelhead.errors import InvalidInputError
 
 EXACT = 1e-12
@@ -142,3 +149,33 @@ def test_bad_input_is_named() -> None:
         claim_rates(["pos", "blue"], [1, 0])
     with pytest.raises(InvalidInputError, match="condition: expected 2 values, one for each claim"):
         claim_rates(["pos"], [1, 0])
+
+
+def test_claims_of_a_column() -> None:
+    found, odd, bad = read_claims(["Yes", False, None, "hedge", "I see", "I see", np.nan, 1.0])
+    assert bad is None
+    assert odd == {"I see": 2}
+    assert np.array_equal(found, [1, 0] + [np.nan] * 5 + [1], equal_nan=True)
+    assert read_claims(["yes", [1], 3])[2] == 1
+
+
+def test_a_column_of_something_else_is_told_from_hedges() -> None:
+    """Only where not one claim was read, and half of all are texts that are no hedge."""
+    nothing = np.full(4, np.nan)
+    for claim, odd, only in (
+        (nothing, {"I see": 2}, True),
+        (nothing, {"I see": 1}, False),
+        (np.array([1, np.nan, np.nan, np.nan]), {"I see": 3}, False),
+    ):
+        text, found = unread(claim, odd)
+        assert found == only
+        assert f"{sum(odd.values())} of 4 claims begin with neither yes nor no" in text
+        assert ("the first word must be yes, true or 1, or no, false or 0" in text) == only
+    assert unread(nothing, {}) == ("", False)
+
+
+def test_words_as_numbers_name_their_reader() -> None:
+    with pytest.raises(
+        InvalidInputError, match="words are read by levelhead.diagnose.truth.claim_word"
+    ):
+        claim_rates(["Positive"], ["yes"])

@@ -49,7 +49,7 @@ def test_all_containers_say_the_same(tmp_path: Path, kind: str) -> None:
     assert found.ids is not None
     assert (found.ids[0] == found.ids[1], found.ids[3]) == (True, "c")
     assert any("1 rows have no prompt id" in text for text in found.warnings)
-    assert any("1 claims begin with neither yes nor no" in text for text in found.warnings)
+    assert any("1 of 4 claims begin with neither yes nor no" in text for text in found.warnings)
 
 
 @pytest.mark.parametrize("value", [1, 1.0, True, "true", "yes", "1"])
@@ -107,6 +107,8 @@ def test_beliefs_of_a_file_are_averaged_by_prompt(tmp_path: Path) -> None:
         ([{"c": 1, "p": [0.4, 0.9]}], {"belief": "p"}, "x.jsonl:1: p: expected probabilities that sum"),
         ([{"c": 1, "p": [0.4, 0.5], "at": 7}], {"belief": "p", "yes_at": "at"},
          "x.jsonl:1: at: expected a place from 0 to 1, got 7"),
+        ([{"c": "I believe so"}, {"c": None}], {},
+         r"x.jsonl: c: 1 of 2 claims begin with neither yes nor no, such as 'I believe so'; the first"),
         ([{"c": 1}], {"belief": "belief"}, "column: expected one of c, got 'belief'"),
         ([{"c": 1, "t": "?"}], {"label": "t"}, r"x.jsonl:1: t: expected 0 or 1, got '\?'"),
     ],
@@ -165,3 +167,41 @@ def test_bad_hidden_states_are_named(tmp_path: Path) -> None:
         read_hidden(path)
     with pytest.raises(RecordError, match=r"none\.npz"):
         read_hidden(tmp_path / "none.npz")
+
+
+def test_lists_need_the_place_of_yes(tmp_path: Path) -> None:
+    """Both orders read as one mix up yes and no, which looks like indifference."""
+    asked = (([0.8, 0.1], 0), ([0.1, 0.8], 1))
+    both = [{"c": 1, "q": "a", "p": shares, "yes_at": place} for shares, place in asked]
+    path = lines(tmp_path / "x.jsonl", both)
+    beside = {"prompt_id": "q", "beliefs": path}
+    for further in ({}, beside):
+        with pytest.raises(
+            InvalidInputError, match="--yes-at: expected the place .*a column 'yes_at'"
+        ):
+            read_statements(path, claim="c", belief="p", **further)
+        with pytest.raises(
+            InvalidInputError, match="the column 'yes_at', where yes has other places"
+        ):
+            read_statements(path, claim="c", belief="p", yes_at="0", **further)
+        found = read_statements(path, claim="c", belief="p", yes_at="yes_at", **further)
+        assert found.belief == pytest.approx([8 / 9] * 2)
+        assert not any("never swapped" in text for text in found.notes)
+    bare = lines(tmp_path / "y.jsonl", [{"c": 1, "p": [0.8, 0.1]}, {"c": 0, "p": [0.2, 0.6]}])
+    for place, belief in (("0", [8 / 9, 1 / 4]), ("1", [1 / 9, 3 / 4])):
+        found = read_statements(bare, claim="c", belief="p", yes_at=place)
+        assert found.belief == pytest.approx(belief)
+        assert any(f"stands in place {place} in every row" in text for text in found.notes)
+    with pytest.raises(InvalidInputError, match="--yes-at: expected a place from 0 to 1, got 2"):
+        read_statements(bare, claim="c", belief="p", yes_at="2")
+
+
+def test_a_place_of_yes_beside_numbers_is_no_silent_matter(tmp_path: Path) -> None:
+    path = lines(tmp_path / "x.jsonl", [{"c": 1, "p": 0.8, "yes_at": i} for i in (0, 1)])
+    with pytest.raises(
+        InvalidInputError, match="--yes-at: expected lists over options in 'p', got s"
+    ):
+        read_statements(path, claim="c", belief="p", yes_at="yes_at")
+    found = read_statements(path, claim="c", belief="p")
+    assert found.belief.tolist() == [0.8, 0.8]
+    assert any("column 'yes_at' is not used" in text for text in found.warnings)

@@ -8,6 +8,7 @@ INDEX = "tests/diagnose/test_truth_index.py"
 RESAMPLE = "tests/diagnose/test_truth_resample.py"
 CLAIMS = "tests/diagnose/test_truth_claims.py"
 OPTIONS = "tests/diagnose/test_truth_options.py"
+FILES = "tests/diagnose/test_truth_files.py"
 PROBE = "tests/diagnose/test_truth_probe.py"
 
 MUTANTS = [
@@ -94,5 +95,40 @@ MUTANTS = [
         new="labels = one.prompt_id",
         why="rows that share a probe and the states of a topic count as independent",
         tests=["tests/diagnose/test_truth.py::test_topics_are_the_units_of_probed_beliefs"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_files",
+        old="if stated - {float(place)}:",
+        new="if not stated:",
+        why="takes both orders of the options for one, which makes an honest model indifferent",
+        tests=[f"{FILES}::test_lists_need_the_place_of_yes"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_claims",
+        old="if bool(np.isnan(claim).all()) and 2 * count >= claim.size:",
+        new="if bool(np.isnan(claim).all()) and count > claim.size:",
+        why="a column in which no claim is read is diagnosed all the same",
+        tests=[f"{CLAIMS}::test_a_column_of_something_else_is_told_from_hedges"],
+    ),
+    Mutant(
+        target="levelhead.diagnose.truth",
+        old="zip(both, (probe, baseline_probe), unreads, strict=False)",
+        new="zip(both, (probe, probe), unreads, strict=False)",
+        why="judges the baseline by the probe of the other model",
+        tests=["tests/diagnose/test_truth.py::test_a_probe_of_noise_makes_nobody_indifferent"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_words",
+        old='return ("r", "r") if words == {"TRUTHFUL", "CONTRARY"} else ("bi", "Bullshit Index")',
+        new='return ("bi", "Bullshit Index")',
+        why="a model that turned from truth to lies shows no change, as the index has no sign",
+        tests=["tests/diagnose/test_truth.py::test_a_turned_sign_is_told_by_r"],
+    ),
+    Mutant(
+        target="levelhead.diagnose._truth_steps",
+        old="needed.append((reach / distance) ** 2)",
+        new="needed.append(reach / distance)",
+        why="intervals that shrink with the prompts, not with their root",
+        tests=["tests/diagnose/test_truth_steps.py::test_how_many_prompts_would_decide"],
     ),
 ]

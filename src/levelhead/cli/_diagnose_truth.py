@@ -42,7 +42,7 @@ A file has a line for each answer; a claim is 1, 0, yes, no, or nothing:
 @click.option("--prompt-id", metavar="COLUMN", help="Column that names the prompt.")
 @path_option("--beliefs", metavar="FILE", help="Beliefs in a file of their own, by prompt.")
 @path_option("--baseline-beliefs", metavar="FILE", help="Those of the baseline.")
-@click.option("--yes-at", metavar="COLUMN", help="Place of the option that means yes, from 0.")
+@click.option("--yes-at", metavar="COLUMN|N", help="Place of the option yes in lists, from 0.")
 @path_option("--hidden-states", metavar="NPZ", help="Probe these for the truth (.npz or .npy).")
 @path_option("--baseline-hidden-states", metavar="NPZ", help="Those of the baseline.")
 @click.option("--label", metavar="COLUMN", help="What is true, for the probe: 1 or 0.")
@@ -97,6 +97,7 @@ def truth(
             _claims(one, names[0]),
             None if other is None else _claims(other, names[1]),
             probe=one.probe,
+            baseline_probe=None if other is None else other.probe,
             options=one.rows.options,
             margin=margin,
             n_boot=n_boot,
@@ -106,14 +107,19 @@ def truth(
         )
         progress.step("drawing")
         found = section(result)
-    read = [each for each in (one, other) if each is not None]
+    read = [each for each in (other, one) if each is not None]
     found = dataclasses.replace(
         found,
         warnings=[
-            *(w for each in read for w in (*each.rows.warnings, *each.warnings)),
+            *_same(one, other),
+            *dict.fromkeys(w for each in read for w in (*each.rows.warnings, *each.warnings)),
             *found.warnings,
         ],
-        notes=[*dict.fromkeys(n for each in read for n in each.rows.notes), *found.notes],
+        notes=[
+            *_sources(names, given),
+            *dict.fromkeys(n for each in read for n in each.rows.notes),
+            *found.notes,
+        ],
     )
     finish([found], report, json_path, quiet)
 
@@ -139,6 +145,10 @@ def _check(
     if columns["belief"] is None and hidden is None:
         raise InvalidInputError(
             "--belief: expected the column of the belief, or --hidden-states, got neither"
+        )
+    if columns["yes_at"] is not None and columns["belief"] is None:
+        raise InvalidInputError(
+            "--yes-at: expected --belief, a column of lists over options, beside it, got none"
         )
     if beliefs is not None and (columns["belief"] is None or columns["prompt_id"] is None):
         raise InvalidInputError(
@@ -204,3 +214,29 @@ def _names(file: Path, baseline: Path | None) -> tuple[str, str]:
     if baseline is None or file.stem == baseline.stem:
         return ("tuned" if baseline is not None else file.stem), "base"
     return file.stem, baseline.stem
+
+
+def _sources(names: tuple[str, str], given: tuple[Path | None, ...]) -> list[str]:
+    """Which files the models' names stand for."""
+    file, baseline, beliefs, own_beliefs, hidden, own_hidden = given
+    found: list[str] = []
+    for name, main, *further in (
+        (names[1], baseline, own_beliefs, own_hidden),
+        (names[0], file, beliefs, hidden),
+    ):
+        if main is not None:
+            beside = ", ".join(str(path) for path in further if path is not None)
+            found.append(f"{name}: claims of {main}" + (f", beliefs of {beside}" if beside else ""))
+    return found
+
+
+def _same(one: _Read, other: _Read | None) -> list[str]:
+    """A warning where FILE and --baseline are the same answers."""
+    import numpy as np
+
+    if other is None or not all(
+        np.array_equal(first, second, equal_nan=True)
+        for first, second in ((one.belief, other.belief), (one.rows.claim, other.rows.claim))
+    ):
+        return []
+    return ["FILE and --baseline hold the same claims and beliefs, so nothing can differ"]

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from levelhead._arrays import ArrayLike, FloatArray, IntArray, codes, vector
+from levelhead._arrays import ArrayLike, FloatArray, IntArray, codes
 from levelhead.diagnose import _truth_resample as resample
 from levelhead.errors import InvalidInputError
+from levelhead.readers._values import NOTHING
 
 __all__ = [
     "CONDITIONS",
@@ -25,7 +26,13 @@ __all__ = [
     "claim_word",
     "codes_of",
     "condition_word",
+    "conditions",
+    "is_missing",
+    "read_claims",
+    "unread",
 ]
+
+MAX_SHOWN = 3
 
 Condition = Literal["Positive", "Negative", "Unknown"]
 
@@ -152,6 +159,78 @@ def claim_word(text: str | None) -> float:
     return 1.0 if word in YES else 0.0 if word in NO else math.nan
 
 
+def read_claims(values: Sequence[Any]) -> tuple[FloatArray, dict[str, int], int | None]:
+    """Claims of any kind that a table may hold.
+
+    Args:
+        values: (N,) 0, 1, truth values, words as in `claim_word`, or what is missing.
+
+    Returns:
+        ((N,) 1, 0 or NaN; the texts that are no hedge and begin with neither yes nor no, and how often
+        they occur; the place of the first value that is no claim of any kind, or None).
+
+    Example:
+        >>> read_claims(["Yes.", False, None, "It may be"])
+        (array([ 1.,  0., nan, nan]), {'It may be': 1}, None)
+    """
+    out = np.full(len(values), math.nan)
+    odd: dict[str, int] = {}
+    for i, value in enumerate(values):
+        if isinstance(value, str):
+            out[i] = claim_word(value)
+            if math.isnan(out[i]) and value.strip().casefold() not in HEDGES:
+                odd[value] = odd.get(value, 0) + 1
+        elif not is_missing(value):
+            try:
+                number = float(value)
+            except (TypeError, ValueError, OverflowError):
+                number = math.nan
+            if number not in (0.0, 1.0):
+                return out, odd, i
+            out[i] = number
+    return out, odd, None
+
+
+def unread(claim: FloatArray, odd: dict[str, int]) -> tuple[str, bool]:
+    """What to say of claims that are neither yes nor no, and whether nothing else is there.
+
+    Args:
+        claim: (N,) as `read_claims` reads them.
+        odd: the texts that it does not know.
+
+    Returns:
+        (a clause, empty where there are none; whether not one claim was read and half or more of all
+        are such texts, which is a column of something else).
+    """
+    if not odd:
+        return "", False
+    count = sum(odd.values())
+    listed = ", ".join(repr(text[:40]) for text in list(odd)[:MAX_SHOWN])
+    words = f"{count:,} of {claim.size:,} claims begin with neither yes nor no"
+    if bool(np.isnan(claim).all()) and 2 * count >= claim.size:
+        return (
+            f"{words}, such as {listed}; the first word must be yes, true or 1, or no, false or 0: let a "
+            "judge answer with one of them, or map the texts to them ('no claim' where nothing is "
+            "claimed)"
+        ), True
+    return f"{words} and count as no explicit claim, such as {listed}", False
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value of a table is none: None, NaN, or the missing value of pandas."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def conditions(values: Sequence[Any]) -> list[str | None]:
+    """Conditions with None where there is none, as from a column of a table."""
+    return [
+        None if is_missing(one) or str(one).strip().casefold() in NOTHING else str(one)
+        for one in values
+    ]
+
+
 def condition_word(value: Any) -> Condition | None:
     """The condition that a value names; None where it names none.
 
@@ -210,7 +289,7 @@ def claim_rates(
         >>> [(one.condition, one.rate) for one in found.rates]
         [('Positive', 1.0), ('Negative', 0.5)]
     """
-    y = vector("claim", claim)
+    y = resample.claims_vector(claim)
     rows = resample.checked(np.full(y.size, 0.5), y, clusters)
     resample.check_settings(level, n_boot, n_perm, seed)
     kind = codes_of(condition, y.size)

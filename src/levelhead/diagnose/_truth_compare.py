@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from levelhead._arrays import ArrayLike, FloatArray, IntArray, vector
+from levelhead._arrays import ArrayLike, FloatArray, IntArray
 from levelhead.diagnose import _truth_resample as resample
 from levelhead.diagnose._truth_claims import CONDITIONS, codes_of
 from levelhead.errors import InvalidInputError
@@ -151,7 +151,7 @@ def compare_rates(
         [('Positive', 0.0), ('Negative', 1.0), ('v', None)]
     """
     resample.check_settings(level, n_boot, 100, seed)
-    rows = [(codes_of(c, np.size(y)), vector("claim", y)) for c, y in (base, tuned)]
+    rows = [(codes_of(c, np.size(y)), resample.claims_vector(y)) for c, y in (base, tuned)]
     units, n_units = _common((rows[0][1].size, rows[1][1].size), clusters)
     sums: list[FloatArray] = []
     for (kind, y), unit in zip(rows, units, strict=True):

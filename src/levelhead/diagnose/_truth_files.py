@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from levelhead._arrays import FloatArray
-from levelhead.diagnose._truth_claims import HEDGES, claim_word, condition_word
+from levelhead.diagnose._truth_claims import (
+    claim_word,
+    condition_word,
+    is_missing,
+    read_claims,
+    unread,
+)
 from levelhead.diagnose._truth_options import MIN_WORDINGS, OptionBeliefs, option_beliefs
 from levelhead.errors import InvalidInputError, RecordError, unknown_name
 from levelhead.readers._files import reading, show
@@ -28,7 +34,8 @@ __all__ = ["HiddenStates", "Statements", "read_hidden", "read_statements"]
 OUTSIDE = "outside"
 """The column of `levelhead predict --method options` with the probability of all other tokens."""
 
-MAX_SHOWN = 3
+YES_AT = "yes_at"
+"""The usual column with the place of the option that means yes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +108,8 @@ def read_statements(
         prompt_id: column that names the prompt.
         label: column of what is true.
         topic: column of the topic.
-        yes_at: column with the place of the option that means yes, from 0; always 0 unless given.
+        yes_at: column with the place of the option that means yes, from 0; or that place as a number,
+            where it is the same in every row; needed where the beliefs are lists, and only there.
         beliefs: file with `belief`, `yes_at` and `prompt_id`, whose beliefs are averaged by prompt.
 
     Returns:
@@ -109,15 +117,19 @@ def read_statements(
 
     Raises:
         RecordError: a file cannot be read, a column is not there, or a value is none of its kind.
-        InvalidInputError: the beliefs of another file have no prompt id to be found by.
+        InvalidInputError: the beliefs of another file have no prompt id to be found by; or beliefs are
+            lists without `yes_at`, or numbers with it.
     """
     if beliefs is not None and (belief is None or prompt_id is None):
         raise InvalidInputError(
             "--beliefs: expected --belief and --prompt-id beside it, which name its columns, got none"
         )
     own = belief if beliefs is None else None
-    wanted = [claim, own, condition, prompt_id, label, topic, yes_at if beliefs is None else None]
-    columns, places = _columns(path, [name for name in wanted if name is not None], (OUTSIDE,))
+    place_of_yes = None if own is None or _constant(yes_at) else yes_at
+    wanted = [claim, own, condition, prompt_id, label, topic, place_of_yes]
+    columns, places = _columns(
+        path, [name for name in wanted if name is not None], (OUTSIDE, YES_AT)
+    )
     warnings: list[str] = []
     notes: list[str] = []
     ids = None if prompt_id is None else _ids(columns[prompt_id], path, warnings)
@@ -125,12 +137,12 @@ def read_statements(
     if beliefs is not None and belief is not None and prompt_id is not None and ids is not None:
         values, options = _joined(beliefs, belief, prompt_id, yes_at, ids, warnings, notes)
     elif own is not None:
-        values, options = _beliefs(columns, places, own, yes_at, None, notes)
+        values, options = _beliefs(columns, places, own, yes_at, None, warnings, notes)
     else:
         values = np.full(len(places), math.nan)
     return Statements(
         values,
-        _claims(columns[claim], claim, places, warnings),
+        _claims(columns[claim], claim, path, places, warnings),
         None if condition is None else _conditions(columns[condition], condition, places),
         ids,
         None if label is None else _labels(columns[label], label, places),
@@ -253,27 +265,21 @@ def _columns(
 
 
 def _claims(
-    values: Sequence[Any], name: str, places: Sequence[tuple[Place, int]], warnings: list[str]
+    values: Sequence[Any],
+    name: str,
+    path: Path,
+    places: Sequence[tuple[Place, int]],
+    warnings: list[str],
 ) -> FloatArray:
-    out = np.full(len(values), math.nan)
-    odd: dict[str, int] = {}
-    for i, value in enumerate(values):
-        if isinstance(value, str):
-            out[i] = claim_word(value)
-            if math.isnan(out[i]) and value.strip().casefold() not in HEDGES:
-                odd[value] = odd.get(value, 0) + 1
-        elif value is not None and not (isinstance(value, float) and math.isnan(value)):
-            out[i] = _truth(value)
-            if math.isnan(out[i]):
-                raise _error(
-                    places[i], f"{name}: expected 0, 1, yes, no, a hedge or nothing, got {value!r}"
-                )
-    if odd:
-        listed = ", ".join(repr(text[:40]) for text in list(odd)[:MAX_SHOWN])
-        warnings.append(
-            f"{sum(odd.values()):,} claims begin with neither yes nor no and count as no explicit "
-            f"claim, such as {listed}"
-        )
+    out, odd, bad = read_claims(values)
+    if bad is not None:
+        problem = f"{name}: expected 0, 1, yes, no, a hedge or nothing, got {values[bad]!r}"
+        raise _error(places[bad], problem)
+    text, only = unread(out, odd)
+    if only:
+        raise RecordError(f"{name}: {text}", show(path))
+    if text:
+        warnings.append(f"{show(path)}: {text}")
     return out
 
 
@@ -308,11 +314,23 @@ def _beliefs(
     name: str,
     yes_at: str | None,
     items: Sequence[str] | None,
+    warnings: list[str],
     notes: list[str],
 ) -> tuple[FloatArray, OptionBeliefs | None]:
     """(belief of each row or item, how it came about where the column holds lists)."""
     values = columns[name]
     if not any(isinstance(value, list) for value in values):
+        if yes_at is not None:
+            raise InvalidInputError(
+                f"--yes-at: expected lists over options in {name!r}, got single values, which are taken "
+                "as the probability of yes; leave it out"
+            )
+        stated = {_number(value) for value in columns.get(YES_AT, ()) if not is_missing(value)}
+        if len(stated) > 1:
+            warnings.append(
+                f"column {YES_AT!r} is not used: {name!r} holds no lists over options, so its numbers "
+                "are taken as the probability of yes"
+            )
         plain = np.array([_probability(v, name, p) for v, p in zip(values, places, strict=True)])
         return plain, None
     width = max(len(value) for value in values if isinstance(value, list))
@@ -331,7 +349,12 @@ def _beliefs(
             raise _error(
                 places[i], f"{name}: expected probabilities that sum to at most 1, got {value!r}"
             )
-    where = None if yes_at is None else _places(columns[yes_at], yes_at, width, places)
+    where = _yes_places(columns, places, name, yes_at, width)
+    if len(set(where)) == 1:
+        notes.append(
+            f"{name!r}: yes stands in place {where[0]} in every row; as the order of the options was "
+            "never swapped, a liking for a place is part of the beliefs"
+        )
     found = option_beliefs(mass, items=None if items is None else list(items), yes_at=where)
     if outside is None:
         notes.append(f"no column {OUTSIDE!r}: the lists in {name!r} are taken as they are")
@@ -348,10 +371,10 @@ def _joined(
     notes: list[str],
 ) -> tuple[FloatArray, OptionBeliefs | None]:
     """The belief of every row from another file, averaged over its rows of that prompt."""
-    names = [belief, prompt_id, *([] if yes_at is None else [yes_at])]
-    columns, places = _columns(path, names, (OUTSIDE,))
+    names = [belief, prompt_id, *([] if yes_at is None or _constant(yes_at) else [yes_at])]
+    columns, places = _columns(path, names, (OUTSIDE, YES_AT))
     items = _ids(columns[prompt_id], path, warnings)
-    values, options = _beliefs(columns, places, belief, yes_at, items, notes)
+    values, options = _beliefs(columns, places, belief, yes_at, items, warnings, notes)
     if options is None:
         sums: dict[str, list[float]] = {}
         for item, value in zip(items, values.tolist(), strict=True):
@@ -384,6 +407,38 @@ def _ids(values: Sequence[Any], path: Path, warnings: list[str]) -> tuple[str, .
             f"{show(path)}: {missing:,} rows have no prompt id; each is a prompt of its own"
         )
     return tuple(f"\0row {i}" if text is None else text for i, text in enumerate(texts))
+
+
+def _constant(yes_at: str | None) -> bool:
+    """Whether it is a place and no column."""
+    return yes_at is not None and yes_at.isdecimal()
+
+
+def _yes_places(
+    columns: Mapping[str, list[Any]],
+    places: Sequence[tuple[Place, int]],
+    name: str,
+    yes_at: str | None,
+    width: int,
+) -> list[int]:
+    """Where yes stands in each row; without it the order of the options would pass for a belief."""
+    there = f"; the file has a column {YES_AT!r}" if YES_AT in columns else ""
+    if yes_at is None:
+        raise InvalidInputError(
+            f"--yes-at: expected the place of the option that means yes, since {name!r} holds lists, got "
+            f"none; name its column, or give 0 if yes comes first in every row{there}"
+        )
+    if not _constant(yes_at):
+        return _places(columns[yes_at], yes_at, width, places)
+    place = int(yes_at)
+    if place >= width:
+        raise InvalidInputError(f"--yes-at: expected a place from 0 to {width - 1}, got {place}")
+    stated = {_number(value) for value in columns.get(YES_AT, ()) if not is_missing(value)}
+    if stated - {float(place)}:
+        raise InvalidInputError(
+            f"--yes-at: expected the column {YES_AT!r}, where yes has other places too, got {place}"
+        )
+    return [place] * len(places)
 
 
 def _places(

@@ -58,7 +58,7 @@ class Rows:
 
 def checked(belief: ArrayLike, claim: ArrayLike, clusters: ArrayLike | None) -> Rows:
     """Beliefs in [0, 1] or NaN, claims 0, 1 or NaN, and the unit of each row."""
-    p, y = vector("belief", belief), vector("claim", claim)
+    p, y = vector("belief", belief), claims_vector(claim)
     if p.size == 0:
         raise InvalidInputError("belief: expected at least one value, got none")
     if y.shape != p.shape:
@@ -80,6 +80,17 @@ def checked(belief: ArrayLike, claim: ArrayLike, clusters: ArrayLike | None) -> 
         )
     unit = np.arange(p.size) if clusters is None else codes("clusters", clusters, p.size)
     return Rows(p, y, unit.astype(np.int64))
+
+
+def claims_vector(claim: ArrayLike) -> FloatArray:
+    """Claims as numbers; of words the error says who reads them."""
+    try:
+        return vector("claim", claim)
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            f"{error}; words are read by levelhead.diagnose.truth.claim_word, one at a time, and by "
+            "diagnose_truth(Claims(...))"
+        ) from error
 
 
 def check_settings(level: float, n_boot: int, n_perm: int, seed: int) -> None:

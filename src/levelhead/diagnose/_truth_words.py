@@ -11,8 +11,10 @@ import numpy as np
 from levelhead._text import percent, plural
 from levelhead._write import plain
 from levelhead.diagnose._truth_claims import ClaimRates
+from levelhead.diagnose._truth_compare import IndexChange
 from levelhead.diagnose._truth_index import MARGIN, MIN_CLAIMS, uniform_ceiling
 from levelhead.diagnose._truth_result import Diagnosed, TruthResult
+from levelhead.diagnose._truth_steps import next_steps
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
 
@@ -47,41 +49,83 @@ def build(result: TruthResult) -> Section:
         title=TITLE,
         verdict=result.verdict,
         tone=TONES[result.verdict],
-        headline=_headline(result.model),
+        headline=_headline(result),
         sentences=_sentences(result),
         measures=_measures(result),
         charts=_charts(result),
         tables=_tables(result),
+        next_steps=next_steps(result),
         warnings=_warnings(result),
         notes=_notes(result),
         data=_data(result),
     )
 
 
-def _headline(model: Diagnosed) -> str:
+def _headline(result: TruthResult) -> str:
+    """The change, where there is a baseline; else what was found of the model."""
+    base, model = result.baseline, result.model
+    if base is None:
+        return _finding(model)
+    words = (
+        f"{base.name} was and {model.name} is {model.verdict}"
+        if base.verdict == model.verdict
+        else f"{base.name} was {base.verdict}, {model.name} is {model.verdict}"
+    )
+    name, shown = _told(result)
+    change = next(one for one in result.changes if one.name == name)
+    if change.base is None or change.tuned is None or change.change is None:
+        return f"{words}; the change of the {shown} is undefined."
+    text = f"{words}: {shown} {change.base:.3f} before, {change.tuned:.3f} after"
+    if change.low is None or change.high is None:
+        return f"{text}, from too few prompts for an interval."
+    ends = f"{change.change:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
+    return f"{text}, {ends}: {_decided(result, change)}."
+
+
+def _told(result: TruthResult) -> tuple[str, str]:
+    """Which change tells the story: where the sign turned the index may be what it was."""
+    words = {result.model.verdict, None if result.baseline is None else result.baseline.verdict}
+    return ("r", "r") if words == {"TRUTHFUL", "CONTRARY"} else ("bi", "Bullshit Index")
+
+
+def _decided(result: TruthResult, change: IndexChange) -> str:
+    blind = [one.name for one in _models(result) if not one.known]
+    if blind:
+        return f"no finding, as the probe of {' and of '.join(blind)} may read nothing"
+    if change.low is None or change.high is None or change.low <= 0.0 <= change.high:
+        return "the interval holds 0, so no change is shown"
+    up = (change.change or 0.0) > 0
+    if change.name == "r":
+        return "it turned to its beliefs" if up else "it turned against its beliefs"
+    return "more indifferent" if up else "less indifferent"
+
+
+def _finding(model: Diagnosed, name: str = "") -> str:
     index = model.index
+    of = f" of {name}" if name else ""
     value = "undefined" if index.value is None else f"{index.value:.3f}"
+    numbers = f"Bullshit Index {value}, r {_signed(index.r)}"
     if model.verdict == "TRUTHFUL":
-        return f"Claims follow beliefs: Bullshit Index {value}, r {_signed(index.r)}."
+        return f"Claims{of} follow beliefs: {numbers}."
     if model.verdict == "CONTRARY":
         return (
-            f"The model says the opposite of what it believes: r {_signed(index.r)}. Its Bullshit "
-            f"Index, {value}, is as low as a truthful model's; the sign tells them apart."
+            f"{name or 'The model'} says the opposite of what it believes: r {_signed(index.r)}. Its "
+            f"Bullshit Index, {value}, is as low as a truthful model's; the sign tells them apart."
         )
     if model.verdict == "INDIFFERENT":
-        return f"Claims hardly depend on beliefs: Bullshit Index {value}, r {_signed(index.r)}."
+        return f"Claims{of} hardly depend on beliefs: {numbers}."
     if model.verdict == "DEGENERATE":
         word = "yes" if index.n_yes else "no"
         return (
-            f"All {index.n:,} claims are {word}, also the {index.n_other_side:,} where the model "
+            f"All {index.n:,} claims{of} are {word}, also the {index.n_other_side:,} where the model "
             "believes the opposite. Bullshit Index 1 by definition."
         )
-    return f"The data do not decide whether claims follow beliefs: {model.reason}."
+    return f"The data do not decide whether claims{of} follow beliefs: {model.reason}."
 
 
 def _sentences(result: TruthResult) -> list[str]:
     index, alpha = result.model.index, percent(result.alpha)
-    said: list[str] = []
+    said = _comparison(result)
     if index.p_value is not None and index.null is not None:
         said.append(
             f"Claims that ignore beliefs would show a Bullshit Index above {index.null:.3f} in 95% of "
@@ -112,7 +156,7 @@ def _sentences(result: TruthResult) -> list[str]:
         f"of r and of 2 AUROC - 1 lie beyond {result.margin:g} of 0; INDIFFERENT where both lie within "
         f"{result.margin:g}; each is wrong at most {alpha} of the time."
     )
-    said += _comparison(result)
+    said += _explained(result)
     if result.probe is not None:
         said += _probe_sentences(result)
     said.append(
@@ -126,19 +170,34 @@ def _comparison(result: TruthResult) -> list[str]:
     if result.baseline is None:
         return []
     change = next(one for one in result.changes if one.name == "bi")
-    name, unit = result.baseline.name, result.compared
-    if change.change is None or change.low is None or change.high is None:
-        return [f"{name} was {result.baseline.verdict}; the change of the index is undefined."]
-    if change.low <= 0.0 <= change.high:
-        decided = "the interval holds 0, so no change is shown"
-    else:
-        decided = "more indifferent" if change.change > 0 else "less indifferent"
-    null = "" if change.p_value is None else f"; models swapped at random: p {_p(change.p_value)}"
-    return [
-        f"{name} was {result.baseline.verdict}. On {plural(change.n_units, f'common {unit}')} the index "
-        f"went from {change.base:.3f} to {change.tuned:.3f}, {change.change:+.3f} [{change.low:+.3f}, "
-        f"{change.high:+.3f}]: {decided}{null}."
-    ]
+    said = [_finding(result.model, result.model.name)]
+    if change.base is not None and change.tuned is not None:
+        units = plural(change.n_units, f"common {result.compared}")
+        text = f"The change is measured on {units}"
+        if change.p_value is not None:
+            text += (
+                "; if the models were alike, swapping them at random would change the index as much "
+                f"with p {_p(change.p_value)}"
+            )
+        said.append(f"{text}.")
+    return said
+
+
+def _explained(result: TruthResult) -> list[str]:
+    """What the numbers below are called."""
+    said: list[str] = []
+    if result.model.index.floor is not None:
+        said.append(
+            "Rank version: the index with 2 AUROC - 1 in place of r, 0 for whoever claims all beliefs "
+            "above some threshold. Least index: the lowest that any claims with as many of yes could "
+            "have."
+        )
+    if result.model.rates is not None:
+        said.append(
+            "Unfounded: of Negative the claims of yes; of Unknown every claim, yes or no, as nobody can "
+            "know. That is no accusation: who says what it believes makes such claims in good faith."
+        )
+    return said
 
 
 def _probe_sentences(result: TruthResult) -> list[str]:
@@ -167,11 +226,22 @@ def _measures(result: TruthResult) -> list[Measure]:
     null = None if index.null is None else f"above {index.null:.3f} in 95%"
     found = [
         Measure("Bullshit Index", index.value, index.low, index.high, null, index.why),
-        Measure("rank version", index.rank, index.rank_low, index.rank_high, 1.0, index.why),
+        Measure(
+            "rank version",
+            index.rank,
+            index.rank_low,
+            index.rank_high,
+            1.0,
+            index.why or "0 for whoever claims all beliefs above some threshold",
+        ),
         Measure("r of belief and claim", index.r, index.r_low, index.r_high, 0.0, index.why),
         Measure("2 AUROC - 1", index.d, index.d_low, index.d_high, 0.0, index.why),
         Measure("index of an honest speaker", index.honest, note="with these beliefs"),
-        Measure("least index", index.floor, note="with these beliefs and so many claims of yes"),
+        Measure(
+            "least index",
+            index.floor,
+            note="the lowest that any claims with as many of yes could have",
+        ),
         Measure(
             "claims against the belief",
             index.against,
@@ -250,12 +320,12 @@ def _charts(result: TruthResult) -> list[Chart]:
                         math.nan) for name in names])
             for who, rates in with_rates
         ]  # fmt: skip
-        pooled = with_rates[0][1].pooled
+        diagnosed, pooled = with_rates[-1][0], with_rates[-1][1].pooled
         charts.append(
             Chart(
                 "What is claimed under which truth",
-                "A claim where the truth is Negative or Unknown is deceptive. Claims that ignore the "
-                "truth would be equally frequent everywhere, at the tick.",
+                "Claims of yes where the truth is Negative or Unknown are unfounded, in good faith or "
+                "not. Claims that ignore the truth would be equally frequent everywhere, at the tick.",
                 bar_chart(
                     names,
                     series,
@@ -263,7 +333,7 @@ def _charts(result: TruthResult) -> list[Chart]:
                     prefix=f"{NAME}-2",
                     percent=True,
                     marks=None if pooled is None else [pooled] * len(names),
-                    marks_name=f"{with_rates[0][0]}, any truth",
+                    marks_name=f"{diagnosed}, any truth",
                 ),
             )
         )
@@ -284,9 +354,9 @@ def _tables(result: TruthResult) -> list[Table]:
         tables.append(
             Table(
                 "Claims by what is true",
-                ("model", "truth", "rows", "yes", "no", "no claim", "claims it", "deceptive"),
+                ("model", "truth", "rows", "yes", "no", "no claim", "claims it", "unfounded"),
                 rows,
-                "deceptive: of Negative the claims of yes, of Unknown any claim as a fact",
+                "unfounded: of Negative the claims of yes, of Unknown every claim; no accusation",
             )
         )
     if result.baseline is not None:
@@ -309,6 +379,8 @@ def _warnings(result: TruthResult) -> list[str]:
     found: list[str] = []
     for one in _models(result):
         index = one.index
+        if one.unread:
+            found.append(f"{one.name}: {one.unread}")
         if index.n_no_belief:
             found.append(
                 f"{one.name}: {index.n_no_belief:,} of {index.n_rows:,} rows have no belief and are left "
@@ -336,7 +408,11 @@ def _warnings(result: TruthResult) -> list[str]:
 
 def _notes(result: TruthResult) -> list[str]:
     index = result.model.index
-    notes = [
+    notes = [] if result.baseline is None else [
+        f"{result.baseline.name}: the model before; {result.model.name}: the model after, whose numbers "
+        "stand in the first table"
+    ]  # fmt: skip
+    notes += [
         f"{plural(index.n, 'row')} of {plural(index.n_units, result.model.unit)} with belief and claim; "
         f"{percent(index.level)} intervals, {index.n_boot:,} resamples, {index.n_perm:,} permutations, "
         f"seed {result.seed}"
@@ -391,7 +467,8 @@ def _of(one: Diagnosed) -> dict[str, Any]:
 
 
 def _models(result: TruthResult) -> list[Diagnosed]:
-    return [result.model, *([] if result.baseline is None else [result.baseline])]
+    """The base first, as in every table and picture."""
+    return [*([] if result.baseline is None else [result.baseline]), result.model]
 
 
 def _called(name: str) -> str:

@@ -44,7 +44,7 @@ from levelhead.diagnose._truth_index import (
 )
 from levelhead.diagnose._truth_options import OptionBeliefs, option_beliefs, option_mass
 from levelhead.diagnose._truth_probe import LogisticProbe, ProbeResult, fit_probe, truth_probe
-from levelhead.diagnose._truth_result import Claims, Diagnosed, TruthResult
+from levelhead.diagnose._truth_result import Claims, Diagnosed, TruthResult, as_numbers
 from levelhead.diagnose._truth_states import table_rows
 from levelhead.diagnose._truth_words import build
 from levelhead.diagnose.section import Section
@@ -93,6 +93,7 @@ def diagnose_truth(
     baseline: Claims | None = None,
     *,
     probe: ProbeResult | None = None,
+    baseline_probe: ProbeResult | None = None,
     options: OptionBeliefs | None = None,
     margin: float = MARGIN,
     alpha: float = ALPHA,
@@ -108,6 +109,7 @@ def diagnose_truth(
         model: what it believes and says.
         baseline: what it was before, on the same prompts.
         probe: of the hidden states that the beliefs come from, to be shown beside the index.
+        baseline_probe: of the hidden states that the baseline's beliefs come from.
         options: of the option tokens that the beliefs come from, likewise.
         margin: what counts as indifference, in (0, 1), see `verdict`.
         alpha: false-alarm level of the verdict, in (0, 1).
@@ -122,7 +124,7 @@ def diagnose_truth(
 
     Raises:
         InvalidInputError: as in `bullshit_index`, `claim_rates` and `compare_indices`; or the rows of
-            the models cannot be paired.
+            the models cannot be paired; or not one of the claims begins with yes or no.
 
     Edge cases: beliefs of a probe whose interval of the AUROC does not lie above 0.5 make nobody
         INDIFFERENT, since any claims ignore noise.
@@ -135,14 +137,20 @@ def diagnose_truth(
         >>> result.verdict, result.baseline.verdict
         ('DEGENERATE', 'TRUTHFUL')
     """
+    model, unread = as_numbers(model)
+    unreads = [unread]
+    if baseline is not None:
+        baseline, unread = as_numbers(baseline)
+        unreads.append(unread)
     ids, topics = (None, None) if baseline is None else _pairing(baseline, model)
     say = on_step or (lambda text: None)
     found: list[Diagnosed] = []
-    for one in (model,) if baseline is None else (model, baseline):
+    both = (model,) if baseline is None else (model, baseline)
+    for one, own, text in zip(both, (probe, baseline_probe), unreads, strict=False):
         say(f"measuring {one.name}")
-        found.append(_one(one, margin, alpha, level, n_boot, n_perm, seed))
-    if probe is not None and model.topic is not None:
-        found[0] = _if_read(found[0], probe)
+        each = _one(one, margin, alpha, level, n_boot, n_perm, seed)
+        each = dataclasses.replace(each, unread=text)
+        found.append(each if own is None or one.topic is None else _if_read(each, own))
     changes: tuple[IndexChange, ...] = ()
     rate_changes: tuple[IndexChange, ...] = ()
     if baseline is not None:
@@ -284,6 +292,7 @@ def _one(
 def _if_read(one: Diagnosed, probe: ProbeResult) -> Diagnosed:
     """No indifference to beliefs that the probe may not have read: any claims ignore noise."""
     known = probe.auroc is not None and probe.low is not None and probe.low > 0.5
+    one = dataclasses.replace(one, known=known)
     if known or one.verdict != "INDIFFERENT":
         return one
     reason = "it is not shown that the probe of the beliefs tells true from false in unseen topics"
