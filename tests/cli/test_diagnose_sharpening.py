@@ -112,7 +112,10 @@ def test_samples_and_guesses_are_options(tmp_path: Path) -> None:
 
 def test_the_same_file_twice_is_said_aloud(tmp_path: Path) -> None:
     base = write(tmp_path / "a.jsonl", rows(FLAT))
-    assert read(base, base)["warnings"] == ["BASE and TUNED are the same: nothing can differ"]
+    found = read(base, base)
+    (warning,) = found["warnings"]
+    assert "BASE and TUNED hold the same rows, so nothing can differ" in warning
+    assert found["next_steps"] == []
 
 
 def test_an_interrupt_writes_nothing_and_says_so(
@@ -146,7 +149,16 @@ def errors(tmp_path: Path) -> list[tuple[list[object], str]]:
     )
     return [
         ([good, tmp_path / "none.jsonl"], "none.jsonl"),
-        ([good, events], "TUNED: expected answers that are right or wrong, got chances of events"),
+        ([good, events], "TUNED: expected answer predictions like those of BASE, got event"),
+        ([events, events], "expected answers that are right or wrong, got chances of events"),
+        ([good], "TUNED: expected a second path beside"),
+        (
+            [good, "--baseline", "b.jsonl"],
+            "--baseline: expected the base model as the first argument, got an option; write: "
+            "levelhead diagnose sharpening b.jsonl TUNED",
+        ),
+        ([good, "--baseline"], "write: levelhead diagnose sharpening BASE TUNED"),
+        ([models, "--models", "x", "z"], "expected one of x, y, got 'z'"),
         ([good, bare], "bare.jsonl"),
         ([good, other], "expected prompts that both have, got none"),
         ([unnamed, good], "base: expected a prompt id for each sample"),
@@ -156,7 +168,7 @@ def errors(tmp_path: Path) -> list[tuple[list[object], str]]:
     ]
 
 
-@pytest.mark.parametrize("case", range(8))
+@pytest.mark.parametrize("case", range(13))
 def test_errors_are_one_sentence(tmp_path: Path, case: int) -> None:
     arguments, text = errors(tmp_path)[case]
     with pytest.raises(LevelheadError) as caught:
@@ -168,6 +180,20 @@ def test_errors_are_one_sentence(tmp_path: Path, case: int) -> None:
 def test_help_ends_with_an_example() -> None:
     text = run("--help")
     assert "levelhead diagnose sharpening base.jsonl tuned.jsonl" in text.split("Examples:")[1]
+    assert "--models BASE TUNED" in text
+    assert "--baseline" not in text
+
+
+def test_one_file_that_holds_both_models(tmp_path: Path) -> None:
+    both = [{**one, "model": "old"} for one in rows(FLAT)]
+    both += [{**one, "model": "new"} for one in rows(SHARP)]
+    path = write(tmp_path / "both.jsonl", both)
+    found = read(path, "--models", "old", "new")
+    assert (found["verdict"], found["data"]["names"]) == ("SHARPEN", ["old", "new"])
+    assert found["warnings"] == []
+    turned = read(path, path, "--models", "new", "old")
+    assert turned["headline"].startswith("old became worse")
+    assert any("levelhead diagnose sharpening" in text for text in found["next_steps"])
 
 
 def test_only_chooses_a_model(tmp_path: Path) -> None:

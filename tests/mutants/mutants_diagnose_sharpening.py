@@ -136,4 +136,34 @@ MUTANTS = [
         why="each side is tested at twice its level",
         tests=FEW,
     ),
+    Mutant(
+        target=FOLDER + "sharpening",
+        old="least == 1",
+        new="least == 0",
+        why="pass@n and Cover@tau at small tau are one number with two intervals",
+        tests=["tests/diagnose/test_sharpening_words.py::test_the_same_number_has_one_interval"],
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_phrases",
+        old="if rose(d, tail):",
+        new="if False:",
+        why="a rise far beyond chance is called noise where there is no verdict",
+        tests=["tests/diagnose/test_sharpening_phrases.py::test_clauses"],
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_phrases",
+        old="if abs(value) < ROUNDING:",
+        new="if abs(value) < 0.05:",
+        why="an end of an interval beside 0 reads as 0",
+        tests=["tests/diagnose/test_sharpening_phrases.py::test_points"],
+    ),
+    Mutant(
+        target=FOLDER + "_sharpening_steps",
+        old="math.sqrt(some - change**2)",
+        new="change",
+        why="too few problems are advised",
+        tests=[
+            "tests/diagnose/test_sharpening_steps.py::test_so_many_problems_find_it_in_four_of_five"
+        ],
+    ),
 ]

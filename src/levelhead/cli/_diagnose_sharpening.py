@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levelhead.cli._diagnose_samples import one_model
+from levelhead.cli._diagnose_samples import models_option, two_models
 from levelhead.cli._options import json_option, path_option, quiet_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._progress import Bar
 from levelhead.cli._reading import read_options, reading_options, resampling_options
 from levelhead.errors import InvalidInputError
-from levelhead.readers import ReadLog, ReadOptions
+from levelhead.readers import ReadLog
 
 if TYPE_CHECKING:
     from levelhead.diagnose.sharpening import Samples
@@ -30,15 +30,35 @@ Examples:
   levelhead diagnose sharpening base.jsonl tuned.jsonl
   levelhead diagnose sharpening base/ tuned/ --samples 64 -o sharpening.html
   levelhead diagnose sharpening base.parquet tuned.parquet --guess-rate 0.1
+  levelhead diagnose sharpening both.parquet --models base tuned
 \b
 A file has a line for each sample, several with the same prompt_id:
   {"prompt_id": "q1", "answer": "42", "correct": true}
 """
 
 
+def _no_baseline(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    """Other commands have such an option; here the first argument is the baseline."""
+    if value is not None and not context.resilient_parsing:
+        raise InvalidInputError(
+            "--baseline: expected the base model as the first argument, got an option; write: levelhead "
+            f"diagnose sharpening {value} TUNED"
+        )
+
+
 @click.command(epilog=EPILOG)
 @click.argument("base")
-@click.argument("tuned")
+@click.argument("tuned", required=False)
+@click.option(
+    "--baseline",
+    is_flag=False,
+    flag_value="BASE",
+    hidden=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_no_baseline,
+)
+@models_option
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
@@ -61,7 +81,8 @@ A file has a line for each sample, several with the same prompt_id:
 @reading_options
 def sharpening(
     base: str,
-    tuned: str,
+    tuned: str | None,
+    models: tuple[str, str] | None,
     samples: int | None,
     guess_rate: float,
     n_boot: int,
@@ -77,25 +98,29 @@ def sharpening(
     Both are files, folders or quoted globs with several samples of each prompt, of which each is
     right or wrong; no confidence is needed. A sample without a label counts as wrong. The verdict is
     SHARPEN where pass@1 rose and pass@n fell, EXPAND where more prompts are newly solved than chance
-    would show, and INCONCLUSIVE otherwise.
+    would show, and INCONCLUSIVE otherwise. One file that holds both models is given once, with --models.
     """
     options = read_options(**given)
+    if tuned is None:
+        if models is None:
+            raise InvalidInputError(
+                f"TUNED: expected a second path beside {base!r}, got none; where one file holds both "
+                "models, name them: --models BASE TUNED"
+            )
+        tuned = base
     check_targets((report, target(json_path)), (base, tuned))
     from levelhead.cli._diagnose import finish
 
     log = ReadLog()
-    if Path(base).resolve() == Path(tuned).resolve():
-        log.warn("BASE and TUNED are the same: nothing can differ")
     try:
         with Bar("reading") as bar:
             from levelhead.diagnose.sharpening import diagnose_sharpening, section
 
-            read: list[Predictions] = []
-            for role, path in (("BASE", base), ("TUNED", tuned)):
-                read.append(_one(path, role, options, log))
-                bar.set(0.15 * len(read))
+            both = two_models((base, tuned), options, log, models=models, evidence=("answer",))
+            _check(both, (base, tuned), log)
+            bar.set(STEPS["counting"])
             result = diagnose_sharpening(
-                *as_samples(*read),
+                *as_samples(*both),
                 samples=samples,
                 guess_rate=guess_rate,
                 level=level,
@@ -118,39 +143,37 @@ def _step(bar: Bar, text: str) -> None:
     bar.set(STEPS[text])
 
 
-def _one(path: str, role: str, options: ReadOptions, log: ReadLog) -> Predictions:
-    """The samples of one model."""
-    predictions = one_model(path, role, options, log, evidence=("answer",))
-    if predictions.kind != "answer":
+def _check(both: tuple[Predictions, Predictions], paths: tuple[str, str], log: ReadLog) -> None:
+    """Answers, both; weights are of no use."""
+    if both[0].kind != "answer":
         raise InvalidInputError(
-            f"{role}: expected answers that are right or wrong, got chances of events; name the "
+            "BASE and TUNED: expected answers that are right or wrong, got chances of events; name the "
             "column of correctness with --correct"
         )
-    if predictions.weight is not None:
-        log.warn(f"{path}: its weights are not used; every sample counts alike")
-    return predictions
+    for one, path in zip(both, paths, strict=True):
+        if one.weight is not None:
+            log.warn(f"{path}: its weights are not used; every sample counts alike")
 
 
 def as_samples(base: Predictions, tuned: Predictions) -> tuple[Samples, Samples]:
-    """The samples of both models, by names that differ.
+    """The samples of both models.
 
     Args:
         base: of the base model.
-        tuned: of the tuned model.
+        tuned: of the tuned model, under another name.
 
     Returns:
         Both.
     """
     from levelhead.diagnose.sharpening import Samples
 
-    names = ("base", "tuned") if base.model == tuned.model else (base.model, tuned.model)
     first, second = (
         Samples(
             one.prompt_id,
             one.label,
             one.columns["answer"] if "answer" in one.columns.column_names else None,
-            name,
+            one.model,
         )
-        for one, name in zip((base, tuned), names, strict=True)
+        for one in (base, tuned)
     )
     return first, second

@@ -79,10 +79,9 @@ def _headline(r: SharpeningResult) -> str:
             f"{plural(lost, 'problem')} lost and {new:,} newly solved, chance shows "
             f"{_number(r.expected_new)} of each"
         )
-    what = (
-        "became worse" if fell(r.first, tail) else "is neither shown to be sharpened nor expanded"
-    )
-    return f"{tuned} {what}: {'; '.join(moves)}."
+    if fell(r.first, tail):
+        return f"{tuned} became worse, neither sharpened nor expanded: {'; '.join(moves)}."
+    return f"{tuned} against {base}: {'; '.join(moves)}."
 
 
 def _tail(r: SharpeningResult) -> float:
@@ -106,10 +105,9 @@ def _sentences(r: SharpeningResult) -> list[str]:
     )
     if r.entropy is not None and r.max_share is not None:
         out.append(
-            f"How much the answers to a problem vary: "
-            f"{moved('entropy in nats', r.entropy, tail, lambda nats: f'{nats:.2f}')} (0: all are the "
-            f"same); {moved('share of the most frequent answer', r.max_share, tail)}. Over "
-            f"{plural(r.answered, 'problem')}."
+            f"How much the answers to a problem vary, over {plural(r.answered, 'problem')}: "
+            f"{moved('entropy in nats (0: all are the same)', r.entropy, tail, _nats)}; "
+            f"{moved('share of the most frequent answer', r.max_share, tail)}."
         )
     if r.verdict != "SHARPEN" and r.first.value > 0.0 and r.n < OVERTAKEN[0]:
         out.append(
@@ -129,10 +127,16 @@ def _missing_sentences(r: SharpeningResult) -> list[str]:
     tail = _tail(r)
     if r.verdict != "INCONCLUSIVE" or not rose(r.first, tail) or r.n == 1:
         return []
-    text = f"SHARPEN needs a fall of pass@{r.n} beyond chance as well"
+    text = (
+        f"SHARPEN needs a fall of pass@{r.n} beyond chance as well: an interval below 0 and p at most "
+        f"{100.0 * tail:.3g}%"
+    )
     if r.last.value < 0.0:
-        text += f", here {points(r.last.value)} points ({p_value(r.last.p_down)})"
-    text += "; EXPAND needs more newly solved problems than luck explains."
+        text += (
+            f"; here it is {points(r.last.value)} points, {points(r.last.low)} to "
+            f"{points(r.last.high)}, {p_value(r.last.p_down)}"
+        )
+    text += ". EXPAND needs more newly solved problems than luck explains."
     if r.p_lost <= tail:
         text += (
             f" More are lost than an unchanged model loses ({p_value(r.p_lost)}), but pass@{r.n} sets "
@@ -373,6 +377,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]  # type: ignore[misc]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _nats(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def _number(value: float) -> str:
