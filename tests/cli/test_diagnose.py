@@ -87,6 +87,14 @@ def test_it_prints_what_was_found(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert '<th scope="col" class="n"><bdi>n<' in page
 
 
+def test_numbers_stand_on_the_right_though_the_first_is_undefined(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = Table("T", ("name", "a long head"), [("x", None), ("y", 1.5)])
+    finish([dataclasses.replace(SECTION, tables=[table])], None, None, False)
+    assert "y           1.500" in capsys.readouterr().out
+
+
 def test_long_sentences_hang_below_their_first_word(capsys: pytest.CaptureFixture[str]) -> None:
     finish([dataclasses.replace(SECTION, sentences=["word " * 30])], None, None, False)
     lines = capsys.readouterr().out.splitlines()

@@ -40,6 +40,8 @@ def test_prints_the_finding_with_its_null(models: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "AS ROUNDING PRODUCES" in done.output
     assert "Noise alone would show" in done.output
+    assert "weights changed from base to one;" in " ".join(done.output.split())
+    assert f"OTHER: {models / 'two'}" in done.output.replace("\n", "").replace("  ", "")
     assert max(map(len, done.output.splitlines())) <= 80
     assert "<svg" in report.read_text()
 

@@ -42,7 +42,8 @@ def moved(before: Weights, step: float, seed: int, share: float = 1.0) -> Weight
 
 
 def compared(folder: Path, *models: Weights, **options: object) -> UpdatesResult:
-    """Save the models and compare them."""
+    """Save the models and compare them; without ranks unless asked."""
+    options = {"ranks": 0, **options}
     files = []
     for i, model in enumerate(models):
         files.append(folder / f"{i}.safetensors")
@@ -53,7 +54,7 @@ def compared(folder: Path, *models: Weights, **options: object) -> UpdatesResult
 def test_densities_are_torchs(tmp_path: Path) -> None:
     base = weights()
     tuned = moved(base, 3e-5, 1)
-    found = compared(tmp_path, base, tuned, tolerances=(1e-5, 1e-3))
+    found = compared(tmp_path, base, tuned, tolerances=(1e-5, 1e-3), ranks=8)
     d = torch.cat([(tuned[k].double() - base[k].double()).abs().reshape(-1) for k in base])
     w = torch.cat([base[k].double().abs().reshape(-1) for k in base])
     assert found.tolerances == (0.0, 1e-5, 1e-3)
@@ -105,7 +106,7 @@ def test_false_alarms_stay_at_their_level(tmp_path: Path) -> None:
     for i in range(60):
         base = {"x.weight": (0.02 * torch.randn(100, 60, generator=torch.Generator().manual_seed(i)))
                 .bfloat16()}  # fmt: skip
-        found = compared(tmp_path, base, moved(base, 10 ** rng.uniform(-5, -3.5), 100 + i), ranks=0)
+        found = compared(tmp_path, base, moved(base, 10 ** rng.uniform(-5, -3.5), 100 + i))
         alarms += found.verdict == "SPARSE BEYOND ROUNDING"
         zs.append(found.z)
     assert alarms <= 3  # more than 3 of 60 at 1% happen once in 3,000 times
@@ -239,9 +240,51 @@ def test_the_weights_in_the_open_are_those_of_every_tensor(tmp_path: Path) -> No
         count, seen = count + int(small.sum()), seen + int(changed[small].sum())
         share, total = share + one.n * (one.null_density or 0.0), total + one.n
     # So few weights are all in the sample.
-    assert (found.open_n, found.open_seen) == (count, seen)
+    assert (found.open_n, found.open_seen) == (count, seen / count)
     assert found.null_density == pytest.approx(share / total)
     assert found.moved_density == found.densities[0]
+
+
+def test_the_weights_in_the_open_count_for_as_many_as_they_stand_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("levelhead.diagnose._updates_run.LEAST", 1000)
+    monkeypatch.setattr("levelhead.diagnose._updates_run.SAMPLE", 1000)
+    dice = torch.Generator().manual_seed(0)
+    base = {name: (0.02 * torch.randn(n, 100, generator=dice)).bfloat16()
+            for name, n in (("large", 600), ("small", 20))}  # fmt: skip
+    tuned = moved(base, 1e-4, 1)
+    held = torch.rand(base["large"].shape, generator=dice) < 0.6
+    tuned["large"] = torch.where(held, base["large"], tuned["large"])
+    found = compared(tmp_path, base, tuned)
+    seen = expected = total = 0.0
+    for one in found.tensors:
+        assert one.null_step is not None
+        w = base[one.name].double().reshape(-1)
+        p = change_probability(w.numpy(), one.null_step, FORMATS["bfloat16"])
+        changed = (tuned[one.name] != base[one.name]).reshape(-1).numpy()
+        seen, total = seen + changed[p >= 0.9].sum(), total + (p >= 0.9).sum()
+        expected += p[p >= 0.9].sum()
+    assert found.open_n < total / 20
+    # Of the small tensor's 95% changed, of the large one's 38%; counted alike it would be 70%.
+    assert found.open_seen == pytest.approx(seen / total, abs=0.08)
+    assert found.open_seen < 0.5
+    assert found.open_expected == pytest.approx(expected / total, abs=0.02)
+    assert found.verdict == "SPARSE BEYOND ROUNDING"
+    # Points of the curve are weighed likewise: over all sizes they come to the density.
+    small = [one for one in found.by_size if one[0] < 0.001]
+    assert all(one[1] < 0.6 for one in small)
+
+
+def test_points_of_the_curve_lie_between_powers_of_two(tmp_path: Path) -> None:
+    base = {"x.weight": torch.tensor([[0.0] * 3 + [1.0] * 400 + [1.5] * 400 + [3.0] * 198
+                                      + [4.0] * 5]).bfloat16()}  # fmt: skip
+    tuned = {"x.weight": base["x.weight"].clone()}
+    tuned["x.weight"][0, 3:203] *= 2  # 200 of the 800 in [1, 2)
+    tuned["x.weight"][0, 803:810] *= 2  # 7 of the 198 in [2, 4); 5 beyond are too few for a point
+    sizes, seen, _ = zip(*compared(tmp_path, base, tuned).by_size, strict=True)
+    assert sizes == (1.25, 3.0)
+    assert seen == pytest.approx((200 / 800, 7 / 203))
 
 
 def test_the_gini_is_of_matrices_alone(tmp_path: Path) -> None:
@@ -270,8 +313,8 @@ def test_threads_blocks_and_seeds_change_nothing_that_is_counted(
     one = compared(tmp_path, base, moved(base, 3e-5, 1), moved(base, 3e-5, 2))
     monkeypatch.setattr("levelhead.diagnose._updates_run.BLOCK", 1000)
     files = [tmp_path / f"{i}.safetensors" for i in range(3)]
-    many = diagnose_updates(*files, threads=3)
-    again = diagnose_updates(*files, threads=1, seed=1)
+    many = diagnose_updates(*files, threads=3, ranks=0)
+    again = diagnose_updates(*files, threads=1, seed=1, ranks=0)
     assert many.densities == one.densities == again.densities
     assert many.null_density == one.null_density != again.null_density
     assert many.overlap is not None

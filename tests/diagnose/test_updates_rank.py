@@ -15,7 +15,7 @@ from levelhead.diagnose._updates_rank import (
     sketched,
     stable_rank,
 )
-from levelhead.diagnose._updates_section import NOISE_EFFECTIVE, NOISE_STABLE
+from levelhead.diagnose._updates_view import NOISE_EFFECTIVE, NOISE_STABLE
 from levelhead.errors import InvalidInputError
 
 

@@ -10,7 +10,15 @@ import torch
 from safetensors.torch import save_file
 
 from levelhead.diagnose._updates_rank import Rank
-from levelhead.diagnose._updates_section import _sentences, section
+from levelhead.diagnose._updates_section import (
+    TONES,
+    _headline,
+    _names,
+    _next_steps,
+    _sentences,
+    _warnings,
+    section,
+)
 from levelhead.diagnose.updates import UpdatesResult, diagnose_updates
 
 torch.set_num_threads(1)
@@ -44,10 +52,10 @@ def test_the_null_is_said_beside_the_finding(result: UpdatesResult) -> None:
     assert "false-alarm level of 1%" in said
     assert "That is what two independent runs share" in said
     assert "1 tensor of 5 did not change at all" in said
-    by_name = {one.name: one for one in found.measures}
-    assert by_name["density where anything changed"].null == result.null_density
-    assert by_name["overlap, of this run's changes"].null == result.overlap.matched  # type: ignore[union-attr]
-    assert by_name["Jaccard"].value == result.overlap.jaccard  # type: ignore[union-attr]
+    assert "changed from base.safetensors to one.safetensors; a dense step" in said
+    assert "that one.safetensors changed were changed by two.safetensors too" in said
+    assert [one.split(": ")[0] for one in found.notes[:3]] == ["BASE", "TUNED", "OTHER"]
+    assert found.notes[0] == f"BASE: {result.base}"
     assert [table.title for table in found.tables] == [
         "By kind of matrix", "By layer", "Density by layer and kind",
     ]  # fmt: skip
@@ -63,26 +71,83 @@ def test_what_was_not_compared_is_a_warning(result: UpdatesResult) -> None:
     odd = dataclasses.replace(
         result, tensors=(lost,), excluded={"lm_head.weight": "resized from 9 to 12 rows"}
     )
-    found = section(odd)
-    assert found.warnings[0] == "interrupted: 1 of 5 tensors were compared"
-    assert found.warnings[1].startswith("7 weights are NaN or infinite and left out, in 1 tensor")
-    assert found.warnings[2].endswith("such as lm_head.weight: resized from 9 to 12 rows")
-    assert found.tables[-1].title == "Not compared"
+    said = _warnings(odd)
+    assert said[0] == "interrupted: 1 of 5 tensors were compared"
+    assert said[1].startswith("7 weights are NaN or infinite and left out, in 1 tensor")
+    assert said[2].endswith("such as lm_head.weight: resized from 9 to 12 rows")
 
 
 @pytest.mark.parametrize(
-    ("verdict", "words", "tone"),
+    ("verdict", "words", "tone", "step"),
     [
-        ("SPARSE BEYOND ROUNDING", "rounding does not explain why so few", "bad"),
-        ("DENSE", "the update is dense", "good"),
-        ("UNDECIDED", "too few weights are small enough", "open"),
-        ("UNCHANGED", "weights changed as they are stored", "open"),
+        ("SPARSE BEYOND ROUNDING", "rounding does not explain why so few", "bad", "in the recipe"),
+        ("AS ROUNDING PRODUCES", "would change 12% after rounding", "good", "own float32 weights"),
+        ("DENSE", "one.safetensors: the update is dense", "good", ""),
+        ("UNDECIDED", "too few weights are small enough", "open", "Compare a later checkpoint"),
+        ("UNCHANGED", "None of 19,260 weights changed from base.safetensors", "open", "is no copy"),
     ],
 )
-def test_headlines(result: UpdatesResult, verdict: str, words: str, tone: str) -> None:
-    found = section(dataclasses.replace(result, verdict=verdict))
-    assert words in found.headline
-    assert found.tone == tone
+def test_headlines(result: UpdatesResult, verdict: str, words: str, tone: str, step: str) -> None:
+    found = dataclasses.replace(result, verdict=verdict)
+    assert words in _headline(found)
+    assert TONES.get(verdict, "open") == tone
+    steps = _next_steps(found)
+    assert step in steps[0] if step else not steps
+    assert not any("--other" in one for one in steps)
+    if verdict == "SPARSE BEYOND ROUNDING":
+        assert "--other TUNED2" in _next_steps(dataclasses.replace(found, other=None))[1]
+
+
+def test_what_is_called_a_difference_is_seen_as_one(result: UpdatesResult) -> None:
+    odd = dataclasses.replace(
+        result, densities=(0.2083,), moved_density=0.2084, null_density=0.2141
+    )
+    uneven = _headline(dataclasses.replace(odd, z=-9.0))
+    assert uneven.startswith("20.8% of the weights changed from base")
+    assert "a dense step of even size would change more (21.4%)" in uneven
+    assert "21% after rounding" in _headline(dataclasses.replace(odd, z=0.0))
+    frozen = dataclasses.replace(odd, densities=(0.1,), verdict="SPARSE BEYOND ROUNDING")
+    assert "10.0% of the weights changed" in _headline(frozen)
+    assert ", 20.8% in the tensors that changed at all, and rounding does" in _headline(frozen)
+
+
+def test_an_adapter_is_told_by_its_rank(result: UpdatesResult) -> None:
+    first, *rest = result.tensors
+    one = dataclasses.replace(first, rank=Rank(8, 60, 7.5, 5.0, "adapter"))
+    rest = [dataclasses.replace(other, rank=None) for other in rest]
+    found = dataclasses.replace(
+        result, tensors=(one, *rest), verdict="DENSE", densities=(0.31,), moved_density=0.93
+    )
+    assert _headline(found) == (
+        "one.safetensors is an adapter of rank 8 in 1 of 5 tensors. With it 31% of the weights of "
+        "base.safetensors changed, 93% in the tensors that changed at all: there the update is dense, "
+        "with nothing to explain."
+    )
+    assert any("rank is a setting, not a finding" in said for said in _sentences(found))
+    none = dataclasses.replace(found, verdict="UNCHANGED", moved_density=None)
+    assert "With it none of 19,260 weights of base.safetensors changed, as" in _headline(none)
+    assert _next_steps(none) == [
+        "Keep the adapter apart from the model, or merge it in float32: rounding loses it."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (("models/base", "out/tuned", None), ("base", "tuned")),
+        (("b/model.safetensors", "l/adapter_model.safetensors", "c"), ("b", "l", "c")),
+        (("base", "a/checkpoint-9", "b/checkpoint-9"), ("base", "a/checkpoint-9", "b/checkpoint-9")),
+        (("base", "base", None), ("BASE", "TUNED")),
+        ((".", "tuned", None), ("BASE", "TUNED")),
+        (("/h/models--Qwen--Q2/snapshots/9f", "/h/models--me--Q/snapshots/ab", None),
+         ("Qwen/Q2", "me/Q")),
+    ],
+)  # fmt: skip
+def test_models_are_called_by_what_tells_their_paths_apart(
+    result: UpdatesResult, paths: tuple[str, str, str | None], names: tuple[str, ...]
+) -> None:
+    base, tuned, other = paths
+    assert _names(dataclasses.replace(result, base=base, tuned=tuned, other=other)) == names
 
 
 def test_a_step_of_uneven_size_and_where_its_changes_are_missing(result: UpdatesResult) -> None:
@@ -92,50 +157,16 @@ def test_a_step_of_uneven_size_and_where_its_changes_are_missing(result: Updates
         else one
         for one in result.tensors
     )
-    found = section(dataclasses.replace(result, tensors=tensors, z=-9.0))
-    assert "as they do after a dense step of uneven size" in found.headline
-    named = [one for one in found.sentences if "of the missing changes are in embed_tokens" in one]
+    found = dataclasses.replace(result, tensors=tensors, z=-9.0)
+    assert "as they do after a dense step of uneven size" in _headline(found)
+    named = [
+        one for one in _sentences(found) if "of the missing changes are in embed_tokens" in one
+    ]
     assert len(named) == 1
     assert named[0].endswith("words that the training never met leave their rows as they were.")
-    even = section(dataclasses.replace(result, tensors=tensors, z=-2.3))
-    assert "uneven" not in even.headline
-    assert not any("missing changes" in one for one in even.sentences)
-
-
-def test_ranks_of_sketches_are_apart_and_have_their_null(result: UpdatesResult) -> None:
-    first, *rest = result.tensors
-    drawn = Rank(256, 256, 200.0, 60.0, "sketch")
-    mixed = dataclasses.replace(result, tensors=(dataclasses.replace(first, rank=drawn), *rest))
-    by_name = {one.name: one for one in section(mixed).measures}
-    whole = [one.rank for one in rest if one.rank is not None]
-    assert by_name["stable rank"].value == pytest.approx(
-        sum(one.stable or 0.0 for one in whole) / len(whole)
-    )
-    assert (by_name["stable rank of a sketch"].value, by_name["stable rank of a sketch"].null) == (
-        60,
-        64,
-    )
-    assert by_name["effective rank of a sketch / its size"].value == 200 / 256
-    assert by_name["rank of a sketch / its size"].null == "of independent noise: full"
-    narrow = dataclasses.replace(first, rank=dataclasses.replace(drawn, full=40))
-    odd = section(dataclasses.replace(result, tensors=(narrow, *rest)))
-    assert {one.name: one.null for one in odd.measures}["stable rank of a sketch"] is None
-
-
-def test_weights_of_zero_have_no_place_on_a_logarithmic_axis(result: UpdatesResult) -> None:
-    for sizes in ((0.0, 0.0, 0.0), (0.0, 0.0, 0.1)):
-        points = tuple((size, 1.0, 1.0) for size in sizes)
-        drawn = section(dataclasses.replace(result, by_size=points)).charts
-        assert [one.title for one in drawn] == ["Density by kind of matrix"]
-
-
-def test_the_null_of_a_kind_is_weighed_by_its_tensors(result: UpdatesResult) -> None:
-    tensors = tuple(
-        dataclasses.replace(one, kind="a", n=n, null_density=null)
-        for one, n, null in zip(result.tensors, (100, 300), (0.1, 0.5), strict=False)
-    )
-    table = section(dataclasses.replace(result, tensors=tensors)).tables[0]
-    assert dict(zip(table.header, table.rows[0], strict=True))["null"] == pytest.approx(0.4)
+    even = dataclasses.replace(result, tensors=tensors, z=-2.3)
+    assert "uneven" not in _headline(even)
+    assert not any("missing changes" in one for one in _sentences(even))
 
 
 def test_runs_with_more_in_common_and_runs_without_changes(result: UpdatesResult) -> None:
@@ -147,6 +178,11 @@ def test_runs_with_more_in_common_and_runs_without_changes(result: UpdatesResult
         return " ".join(_sentences(dataclasses.replace(result, overlap=found)))
 
     assert "more in common than sizes, rows and columns" in said_of(9.0, 0.3, 30.0)
+    alike = dataclasses.replace(result.overlap, shared=0.3, shared_z=30.0)
+    assert (
+        "on other samples as --other" in _next_steps(dataclasses.replace(result, overlap=alike))[-1]
+    )
+    assert not any("other samples" in one for one in _next_steps(result))
     assert (
         "still correlate by 0.30 (z = 30.0; independent runs: 0, false-alarm level 1%)"
         in said_of(9.0, 0.3, 30.0)

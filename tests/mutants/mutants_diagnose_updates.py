@@ -12,6 +12,7 @@ SHARED = "levelhead.diagnose._updates_shared"
 TENSORS = "levelhead.diagnose._tensors"
 PAIRS = "levelhead.diagnose._tensors_pairs"
 LORA = "levelhead.diagnose._tensors_lora"
+VIEW = "levelhead.diagnose._updates_view"
 
 MUTANTS = [
     Mutant(
@@ -111,5 +112,19 @@ MUTANTS = [
         new="rank",
         why="rank-stabilized adapters are scaled by the root of the rank",
         tests=["tests/diagnose/test_tensors_lora.py"],
+    ),
+    Mutant(
+        target=RUN,
+        old="    alike = total**2 / sum(one.open_n * one.stands_for**2 for one in nulls)\n",
+        new="    alike = float(sum(one.open_n for one in nulls))\n",
+        why="a handful of weights that stand for nearly all of the model decide the verdict",
+        tests=["tests/diagnose/test_updates_run.py"],
+    ),
+    Mutant(
+        target=VIEW,
+        old="    return dict(sorted(groups.items()))\n",
+        new="    return groups\n",
+        why="layers in the order of their names: 0, 1, 10, 11, ..., 2",
+        tests=["tests/diagnose/test_updates_view.py"],
     ),
 ]

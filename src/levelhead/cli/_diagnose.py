@@ -132,9 +132,9 @@ def _points(screen: Console, sign: str, texts: Sequence[str], style: str = "") -
 
 def _list(screen: Console, listing: Listing) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    first: Sequence[object] = listing.rows[0] if listing.rows else listing.header
-    for name, value in zip(listing.header, first, strict=True):
-        side = "right" if isinstance(value, int | float) else "left"
+    for i, name in enumerate(listing.header):
+        numbers = any(isinstance(row[i], int | float) for row in listing.rows)
+        side = "right" if numbers else "left"
         table.add_column(escape(clean(name)), justify=side, overflow="fold")
     for row in listing.rows[:MAX_ROWS]:
         table.add_row(*(escape(_cell(value)) for value in row))

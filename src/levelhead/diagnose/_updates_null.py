@@ -91,6 +91,7 @@ class RoundingNull:
         step: standard deviation of that step: it gives the mean absolute change that was seen.
         density: share of the weights that it would change.
         variance: of the difference between a density seen under the null and this one.
+        stands_for: how many weights of the tensor each sampled one stands for.
         open_n: sampled weights so small that the step changes them nine times in ten or more; not 0,
             because what masks and padding hold at 0 does not move for another reason.
         open_seen: how many of them changed.
@@ -103,6 +104,7 @@ class RoundingNull:
     step: float
     density: float
     variance: float
+    stands_for: float
     open_n: int
     open_seen: int
     open_expected: float
@@ -155,6 +157,7 @@ def matched_null(
         step,
         float((size > 0).mean()),
         variance,
+        n / m,
         int(small.sum()),
         int(changed[small].sum()),
         float(expected[small].sum()),

@@ -76,9 +76,11 @@ class UpdatesResult:
         moved_density: the share of these weights that did change.
         z: standard deviations of `moved_density` above `null_density` under the null; None likewise.
         open_n: sampled weights so small that rounding cannot hide the step.
-        open_seen: how many of them changed.
-        open_expected: how many would have under the null.
-        by_size: points of (|w|, density seen, density under the null), by |w|.
+        open_seen: share of them that changed, where each counts for as many weights of its tensor as it
+            stands for; None where there are none.
+        open_expected: the share under the null; None likewise.
+        by_size: points of (|w|, density seen, density under the null), from one power of two of |w| to
+            the next; weighed likewise, without weights of 0.
         gini: of the matrices' densities; None where nothing changed or there is no matrix.
         overlap: of the two runs; None without a second.
         verdict: SPARSE BEYOND ROUNDING, AS ROUNDING PRODUCES, DENSE, UNCHANGED or UNDECIDED.
@@ -101,8 +103,8 @@ class UpdatesResult:
     moved_density: float | None
     z: float | None
     open_n: int
-    open_seen: int
-    open_expected: float
+    open_seen: float | None
+    open_expected: float | None
     by_size: tuple[tuple[float, float, float], ...]
     gini: float | None
     overlap: Overlap | None

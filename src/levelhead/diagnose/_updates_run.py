@@ -25,10 +25,11 @@ __all__ = ["LEVEL", "OPEN_SHARE", "Z_LEVEL", "Run", "verdict_of"]
 LEVEL, Z_LEVEL = 0.01, 2.3263478740408408
 """How often a dense Gaussian step would be called sparse at most, and the normal quantile of that."""
 DENSE = 0.9
-"""Share of changed weights from which on there is nothing sparse to explain."""
+"""Share of changed weights, of tensors that changed at all, from which on there is nothing sparse to
+explain."""
 OPEN_SHARE, OPEN_LEAST = 0.75, 30
 """Of the weights that rounding cannot hide a step from, fewer than this share of what the null expects
-must have changed, and there must be so many of them, before an update is called sparse."""
+must have changed, and so many of them must count alike, before an update is called sparse."""
 
 BLOCK = 1 << 20
 """Weights that are read at a time: the processor keeps them at hand while they are compared."""
@@ -38,8 +39,8 @@ SAMPLE, LEAST, MOST = 1 << 19, 1 << 12, 1 << 16
 """Weights that the null is computed on: together, and at least and at most of a tensor."""
 OWN = 2505_11711
 """Before every seed: models made with numpy's generator must not share the null's noise."""
-SIZES = 12
-"""Points of the curve of the density over |w|."""
+FEWEST = 0.01
+"""Share of the weights below which sizes are no point of their own on the curve of the density."""
 
 
 Block = tuple[Tally, Bits, Bits, IntArray | None]
@@ -222,8 +223,7 @@ class Run:
         null = seen = z = None
         if moved:
             null, seen, z = _pooled(moved)
-        opened = [sum(getattr(one, name) for one in self.nulls)
-                  for name in ("open_n", "open_seen", "open_expected")]  # fmt: skip
+        opened = _opened(self.nulls)
         shares = [one.density for one in self.updates if len(one.shape) > 1 and one.n]
         if self.narrow:
             self.notes.append(
@@ -235,7 +235,7 @@ class Run:
             base, tuned, other, tuple(self.updates), self.tolerances, n, changed,
             tuple(float(x) / n for x in above),
             sum(one.relative for one in self.updates) / n,
-            null, seen, z, int(opened[0]), int(opened[1]), float(opened[2]),
+            null, seen, z, sum(one.open_n for one in self.nulls), opened[1], opened[2],
             _by_size(self.nulls),
             gini([x for x in shares if x is not None]) if shares else None,
             self.common.result() if self.common is not None and self.common.n else None,
@@ -283,34 +283,61 @@ def verdict_of(
     null: float | None,
     seen: float | None,
     z: float | None,
-    opened: Sequence[float],
+    opened: tuple[float, float | None, float | None],
 ) -> str:
-    """The verdict by the stated rule; `opened`: sampled weights in the open, seen, expected."""
+    """The verdict by the stated rule; `opened`: how many sampled weights in the open count alike, the
+    share of them that changed, and the expected one."""
     if not changed:
         return "UNCHANGED"
-    if changed >= DENSE * n:
+    if changed >= DENSE * n or (seen is not None and seen >= DENSE):
         return "DENSE"
     if null is None or seen is None or z is None:
         return "UNDECIDED"
     if z >= -Z_LEVEL:
         return "AS ROUNDING PRODUCES"
     count, found, expected = opened
-    if count < OPEN_LEAST:
+    if count < OPEN_LEAST or found is None or expected is None:
         return "UNDECIDED"
     return "SPARSE BEYOND ROUNDING" if found < OPEN_SHARE * expected else "AS ROUNDING PRODUCES"
 
 
+def _opened(nulls: Sequence[RoundingNull]) -> tuple[float, float | None, float | None]:
+    """Of the weights in the open: how many would tell as much if all counted alike, (sum of weights)^2 /
+    sum of squares; the share that changed; and the expected share."""
+    total = sum(one.open_n * one.stands_for for one in nulls)
+    if not total:
+        return 0.0, None, None
+    alike = total**2 / sum(one.open_n * one.stands_for**2 for one in nulls)
+    seen = sum(one.open_seen * one.stands_for for one in nulls) / total
+    return alike, seen, sum(one.open_expected * one.stands_for for one in nulls) / total
+
+
 def _by_size(nulls: Sequence[RoundingNull]) -> tuple[tuple[float, float, float], ...]:
-    """The density seen and under the null, by |w|, over the sampled weights of changed tensors."""
+    """The density seen and under the null, by |w|, over the sampled weights of changed tensors.
+
+    From one power of two to the next the stored numbers lie equally far apart; across one, half of the
+    null's density can go."""
     if not nulls:
         return ()
     size, seen, expected = (np.concatenate([getattr(one, name) for one in nulls])
                             for name in ("weights", "seen", "expected"))  # fmt: skip
+    counts = np.concatenate([np.full(one.weights.size, one.stands_for) for one in nulls])
     order = np.argsort(size, kind="stable")
+    order = order[size[order] > 0.0]  # 0 has no place on a logarithmic axis
+    few = FEWEST * float(counts[order].sum())
+    parts: list[IntArray] = []
+    for part in np.split(order, np.flatnonzero(np.diff(np.frexp(size[order])[1])) + 1):
+        if parts and counts[parts[-1]].sum() < few:
+            part = np.concatenate((parts.pop(), part))
+        parts.append(part)
+    if len(parts) > 1 and counts[parts[-1]].sum() < few:
+        parts[-2:] = [np.concatenate(parts[-2:])]
     return tuple(
-        (float(np.median(size[part])), float(seen[part].mean()), float(expected[part].mean()))
-        for part in np.array_split(order, min(SIZES, order.size))
-    )
+        (float(np.median(size[part])), *(float(np.average(x[part], weights=counts[part]))
+                                         for x in (seen, expected)))
+        for part in parts
+        if part.size
+    )  # type: ignore[return-value]  # fmt: skip
 
 
 def _how_ranked(updates: Sequence[TensorUpdate]) -> str:
@@ -320,8 +347,8 @@ def _how_ranked(updates: Sequence[TensorUpdate]) -> str:
     words = {
         "adapter": "from the adapter's two factors",
         "exact": f"of the whole matrix (up to {EXACT:,} weights)",
-        "sketch": "of a random sketch of 256 rows and columns, in which a higher rank shows as full, and single "
-        "entries may count once",
+        "sketch": "of a random sketch of 256 rows and columns, in which a higher rank shows as full, and "
+        "single entries may count once",
     }
     parts = [f"{how.count(key)} {text}" for key, text in words.items() if key in how]
     return f"ranks of {len(how)} matrices without norms: {'; '.join(parts)}"

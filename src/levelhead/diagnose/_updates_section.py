@@ -1,21 +1,18 @@
-"""What a comparison of weights says, in words, numbers and pictures."""
+"""What a comparison of weights says, in words."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from pathlib import PurePath
 
 from levelhead._text import percent, plural
 from levelhead._write import plain
 from levelhead.diagnose._tensors_pairs import EMBEDDING
-from levelhead.diagnose._updates_rank import EXACT, SKETCH, Rank
-from levelhead.diagnose._updates_result import TensorUpdate, UpdatesResult
+from levelhead.diagnose._updates_result import UpdatesResult
 from levelhead.diagnose._updates_run import LEVEL, OPEN_SHARE, Z_LEVEL
 from levelhead.diagnose._updates_shared import SHARED
-from levelhead.diagnose.charts import Curve, bar_chart, line_chart
-from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
+from levelhead.diagnose._updates_view import adapted, charts, measures, rank_words, tables
+from levelhead.diagnose.section import Section, Tone
 
 __all__ = ["section"]
 
@@ -25,17 +22,11 @@ TONES: dict[str, Tone] = {
     "DENSE": "good",
 }
 
-BARS = 20
-"""Kinds of matrices that are drawn."""
-
-NULL_TEXT = f"null: of a dense step after rounding; ranks above {EXACT:,} weights are of a sketch"
-
 MOST = 0.6
 """Share of the missing changes from which on one kind of matrix is named."""
 
-NOISE_EFFECTIVE, NOISE_STABLE = 0.805, SKETCH / 4
-"""What a square sketch of independent noise shows, by the quarter-circle law of its singular values:
-exp(H) / n with H the entropy of their shares, and n / 4."""
+ROLES = ("BASE", "TUNED", "OTHER")
+EVEN = "AS ROUNDING PRODUCES"
 
 
 def section(result: UpdatesResult) -> Section:
@@ -47,6 +38,7 @@ def section(result: UpdatesResult) -> Section:
     Returns:
         The section; its data hold every tensor.
     """
+    files = zip(ROLES, (result.base, result.tuned, result.other), strict=True)
     return Section(
         name="updates",
         title="Which weights changed",
@@ -54,38 +46,85 @@ def section(result: UpdatesResult) -> Section:
         tone=TONES.get(result.verdict, "open"),
         headline=_headline(result),
         sentences=_sentences(result),
-        measures=_measures(result),
-        charts=_charts(result),
-        tables=_tables(result),
+        measures=measures(result),
+        charts=charts(result),
+        tables=tables(result),
+        next_steps=_next_steps(result),
         warnings=_warnings(result),
-        notes=(*result.notes, f"seed {result.seed}"),
+        notes=(
+            *(f"{role}: {path}" for role, path in files if path is not None),
+            *result.notes,
+            f"seed {result.seed}",
+        ),
         data=plain({**dataclasses.asdict(result), "density": result.densities[0]}),
     )
 
 
+def _names(result: UpdatesResult) -> tuple[str, ...]:
+    """What base, tuned and the other are called: the ends of their paths that tell them apart."""
+    paths = [one for one in (result.base, result.tuned, result.other) if one is not None]
+    ends = [_parts(path) for path in paths]
+    for size in range(1, max(map(len, ends)) + 1):
+        names = tuple("/".join(end[-size:]) for end in ends)
+        if len(set(names)) == len(names) and all(names):
+            return names
+    return ROLES[: len(paths)]
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """The parts of a path that say which model it is."""
+    parts = PurePath(path).parts
+    if len(parts) > 1 and parts[-1].endswith("model.safetensors"):  # also of an adapter
+        parts = parts[:-1]
+    if len(parts) > 2 and parts[-2] == "snapshots":  # of the Hugging Face cache, by revision
+        parts = (*parts[:-3], parts[-1], parts[-3].removeprefix("models--").replace("--", "/"))
+    return parts
+
+
 def _headline(result: UpdatesResult) -> str:
-    share = percent(result.densities[0])
+    amount, null, elsewhere = _amounts(result)
     if result.verdict == "UNCHANGED":
-        return f"None of {result.n:,} weights changed as they are stored."
-    null = percent(result.null_density)
-    seen = percent(result.moved_density)
-    if result.verdict == "AS ROUNDING PRODUCES" and result.z is not None and result.z < -Z_LEVEL:
+        return f"{amount}, as they are stored."
+    if result.null_density is None:
+        return f"{amount}; how many a dense step would change cannot be computed."
+    if _is_uneven(result):
         return (
-            f"{share} of the weights changed; a dense step of even size would change more ({null} where "
-            "anything changed), but the weights that rounding cannot hide a step from did change, as "
-            "they do after a dense step of uneven size."
+            f"{amount}; a dense step of even size would change more ({null}), but the weights that "
+            "rounding cannot hide a step from did change, as they do after a dense step of uneven size."
         )
-    return {
-        "SPARSE BEYOND ROUNDING": f"{share} of the weights changed, and rounding does not explain "
-        f"why so few: it would let a dense step of this size change {null}.",
-        "AS ROUNDING PRODUCES": f"{share} of the weights changed; where anything changed {seen} did, "
-        f"and a dense step of this size would change {null} after rounding.",
-        "DENSE": f"{share} of the weights changed: the update is dense, with nothing to explain.",
+    there = "there " if elsewhere else ""
+    return amount + {
+        "SPARSE BEYOND ROUNDING": ", and rounding does not explain why so few: it would let a dense "
+        f"step of this size change {null}.",
+        EVEN: f"; a dense step of this size would change {null} after rounding.",
+        "DENSE": f": {there}the update is dense, with nothing to explain.",
     }.get(
         result.verdict,
-        f"{share} of the weights changed, against {null} of a dense step after rounding, but too few "
-        "weights are small enough to tell a sparse step from an uneven one.",
+        f", against {null} of a dense step after rounding, but too few weights are small enough to tell "
+        "a sparse step from an uneven one.",
     )
+
+
+def _amounts(result: UpdatesResult) -> tuple[str, str, bool]:
+    """How much changed, in words; the null of it; and whether tensors without a change are told apart."""
+    base, tuned = _names(result)[:2]
+    shares = result.densities[0], result.moved_density, result.null_density
+    share, seen, null = (percent(x) for x in shares)
+    if seen == null and (_is_uneven(result) or result.verdict not in ("DENSE", EVEN)):
+        # What is called a difference must be seen.
+        share, seen, null = ("undefined" if x is None else f"{100 * x:.1f}%" for x in shares)
+    count = f"None of {result.n:,}" if result.verdict == "UNCHANGED" else f"{share} of the"
+    amount = f"{count} weights changed from {base} to {tuned}"
+    if adapter := rank_words(result):
+        count = count.replace("None", "none")
+        amount = f"{tuned} is an adapter of {adapter}. With it {count} weights of {base} changed"
+    elsewhere = result.moved_density is not None and seen != share
+    return amount + f", {seen} in the tensors that changed at all" * elsewhere, null, elsewhere
+
+
+def _is_uneven(result: UpdatesResult) -> bool:
+    """Whether a step of uneven size is why the density is below the null."""
+    return result.verdict == EVEN and result.z is not None and result.z < -Z_LEVEL
 
 
 def _sentences(result: UpdatesResult) -> tuple[str, ...]:
@@ -99,8 +138,8 @@ def _sentences(result: UpdatesResult) -> tuple[str, ...]:
         if result.open_n:
             said.append(
                 "Rounding cannot hide such a step from the smallest weights: of "
-                f"{result.open_n:,} sampled ones {percent(result.open_seen / result.open_n)} changed, "
-                f"where the null expects {percent(result.open_expected / result.open_n)}."
+                f"{result.open_n:,} sampled ones {percent(result.open_seen)} changed, "
+                f"where the null expects {percent(result.open_expected)}."
             )
         said.append(
             f"Called sparse beyond rounding is a density below the null at a false-alarm level of "
@@ -108,6 +147,11 @@ def _sentences(result: UpdatesResult) -> tuple[str, ...]:
             f"{percent(OPEN_SHARE)} of the changes that the null expects."
         )
     said += _where_missing(result)
+    if adapted(result):
+        said.append(
+            "An adapter's rank is a setting, not a finding. The densities are those of the merged "
+            "weights: what it adds is computed in float32 and rounded as the weights are stored."
+        )
     if result.overlap is not None:
         said += _overlap_words(result)
     still = [one for one in result.tensors if one.n and not one.changed]
@@ -146,9 +190,10 @@ def _overlap_words(result: UpdatesResult) -> list[str]:
     found = result.overlap
     if found is None or found.one_sided is None or found.matched is None:
         return ["The overlap of the two runs is undefined: one of them changed nothing."]
+    tuned, other = _names(result)[1:]
     words = [
-        f"{percent(found.one_sided)} of the weights that this run changed were changed by the second "
-        f"one too. If changes lay anywhere it would be {percent(found.chance)}; among weights of like "
+        f"{percent(found.one_sided)} of the weights that {tuned} changed were changed by {other} "
+        f"too. If changes lay anywhere it would be {percent(found.chance)}; among weights of like "
         f"size in the same tensor, {percent(found.matched)}."
     ]
     left, z = found.shared, found.shared_z
@@ -158,11 +203,12 @@ def _overlap_words(result: UpdatesResult) -> list[str]:
             "Whether the runs share more was not tested: that takes matrices of 16 rows and columns or "
             "more that both changed, and a comparison that was not interrupted."
         )
-    elif z > Z_LEVEL and left >= SHARED:
+    elif _alike(result):
         words.append(
             f"The runs have more in common than sizes, rows and columns: with these taken out, their "
             f"changes still correlate by {seen} (z = {z:.1f}; independent runs: 0, false-alarm level "
-            f"{percent(LEVEL)}). The data cannot tell why; training on the same samples does it."
+            f"{percent(LEVEL)}). The data cannot tell why; training on the same samples does it, "
+            "and so do digits of their common start that BASE does not have."
         )
     elif found.z is not None and found.z > Z_LEVEL:
         words.append(
@@ -179,176 +225,50 @@ def _overlap_words(result: UpdatesResult) -> list[str]:
     return words
 
 
-def _measures(result: UpdatesResult) -> tuple[Measure, ...]:
-    shown = [
-        Measure("density", result.densities[0], note="share of the weights that changed",
-                percent=True),
-        Measure("density where anything changed", result.moved_density, null=result.null_density,
-                note=f"z = {result.z:.1f}" if result.z is not None else "nothing changed",
-                percent=True),
-        Measure("density among the smallest weights",
-                result.open_seen / result.open_n if result.open_n else None,
-                null=result.open_expected / result.open_n if result.open_n else None,
-                note="rounding cannot hide the step from them", percent=True),
-        *(Measure(f"density above {t:g}", value, percent=True)
-          for t, value in zip(result.tolerances[1:], result.densities[1:], strict=True)),
-        Measure("density above |w|/256", result.relative, percent=True),
-        Measure("Gini over matrices", result.gini, note="0: all matrices are equally dense"),
-        *_rank_measures(result),
-    ]  # fmt: skip
-    found = result.overlap
-    if found is not None:
-        shown += [
-            Measure("overlap, of this run's changes", found.one_sided, null=found.matched,
-                    note=f"chance alone {percent(found.chance)}", percent=True),
-            Measure("overlap, of the second run's", found.other_sided,
-                    null=_of_other(result), percent=True,
-                    note=f"chance alone {percent(found.other_chance)}"),
-            Measure("Jaccard", found.jaccard, null=found.jaccard_matched, percent=True,
-                    note=f"chance alone {percent(found.jaccard_chance)}"),
-            Measure("correlation of the runs' changes", found.shared, null=0.0,
-                    note="after sizes, rows and columns are taken out"),
-        ]  # fmt: skip
-    return tuple(shown)
-
-
-def _of_other(result: UpdatesResult) -> float | None:
-    """The matched null of the overlap, as a share of the second run's changes."""
-    found = result.overlap
-    if found is None or not found.other_sided:
-        return None
-    return found.expected * found.other_sided / found.both
-
-
-def _rank_measures(result: UpdatesResult) -> list[Measure]:
-    ranks = [one.rank for one in result.tensors if one.rank is not None]
-    if not ranks:
-        return []
-    shown: list[Measure] = []
-    small = [one for one in ranks if one.how == "sketch"]
-    whole = [one for one in ranks if one.how != "sketch"]
-    if whole:
-        how = ", ".join(dict.fromkeys(one.how for one in whole))
-        shown += [
-            Measure("rank / largest possible", _mean(whole, lambda r: r.rank / r.full),
-                    null="of independent noise: full" if how != "adapter" else None,
-                    note=f"mean over {len(whole)} matrices ({how})", percent=True),
-            Measure("effective rank / largest possible",
-                    _mean(whole, lambda r: r.effective and r.effective / r.full), percent=True),
-            Measure("stable rank", _mean(whole, lambda r: r.stable)),
-        ]  # fmt: skip
-    if small:
-        square = all(one.full == SKETCH for one in small)
-        shown += [
-            Measure("rank of a sketch / its size", _mean(small, lambda r: r.rank / r.full),
-                    null="of independent noise: full", percent=True,
-                    note=f"mean over {len(small)} matrices; below full, it is at "
-                    "most the matrix's"),
-            Measure("effective rank of a sketch / its size",
-                    _mean(small, lambda r: r.effective and r.effective / r.full), percent=True,
-                    null=NOISE_EFFECTIVE if square else None,
-                    note="of the sketch; that of a matrix of many directions is larger"),
-            Measure("stable rank of a sketch", _mean(small, lambda r: r.stable),
-                    null=NOISE_STABLE if square else None, note="of the sketch, likewise"),
-        ]  # fmt: skip
-    return shown
-
-
-def _mean(ranks: Sequence[Rank], of: Callable[[Rank], float | None]) -> float | None:
-    values = [x for x in map(of, ranks) if x is not None]
-    return float(np.mean(values)) if values else None
-
-
-def _charts(result: UpdatesResult) -> tuple[Chart, ...]:
-    drawn: list[Chart] = []
-    points = np.array([one for one in result.by_size if one[0] > 0.0])
-    if len(points) > 1:  # a size of 0 has no place on a logarithmic axis
-        size, seen, null = points.T
-        drawn.append(
-            Chart(
-                "Density by the size of the weight",
-                "Rounding hides a step from large weights, so the null falls from left to right. A "
-                "sparse step stays below it on the left, where nothing is hidden.",
-                line_chart(
-                    [Curve("seen", size, seen), Curve("dense step, rounded", size, null)],
-                    x_label="|w|", y_label="share that changed", log_x=True, percent=True,
-                    y_range=(0.0, 1.02), prefix="updates-size",
-                    label="Share of changed weights by their size, seen and under the null",
-                ),
+def _next_steps(result: UpdatesResult) -> list[str]:
+    base, tuned = _names(result)[:2]
+    steps: list[str] = []
+    if result.verdict == "UNCHANGED":
+        steps.append(f"Check that {tuned} was saved after the training and is no copy of {base}.")
+        if any(one.rank is not None and one.rank.rank for one in adapted(result)):
+            steps = [
+                "Keep the adapter apart from the model, or merge it in float32: rounding loses it."
+            ]
+    elif result.verdict == "SPARSE BEYOND ROUNDING":
+        steps.append(
+            "Look in the tables for what lies far below its null, and in the recipe for what leaves "
+            "weights out: frozen modules, masks, an optimizer that moves few."
+        )
+        if result.other is None:
+            steps.append(
+                "Compare a second run from the same base: levelhead diagnose updates BASE TUNED "
+                "--other TUNED2 tells whether both leave out the same weights."
             )
-        )  # fmt: skip
-    kinds = _grouped(result.tensors, lambda one: one.kind)
-    if kinds and result.changed:
-        rows = list(kinds.items())[:BARS]
-        nan = float("nan")
-        drawn.append(
-            Chart(
-                "Density by kind of matrix",
-                "The ticks are what a dense step of the same size would show after rounding.",
-                bar_chart(
-                    [name for name, _ in rows],
-                    [("seen", [_density(part) or 0.0 for _, part in rows])],
-                    marks=[nan if (x := _null(part)) is None else x for _, part in rows],
-                    marks_name="dense step, rounded", percent=True, prefix="updates-kind",
-                    label="Share of changed weights by kind of matrix",
-                ),
-            )
-        )  # fmt: skip
-    return tuple(drawn)
+    elif result.verdict == "AS ROUNDING PRODUCES":
+        steps.append(
+            "Do not take the density for a property of the training. To see what rounding hid, compare "
+            "the optimizer's own float32 weights, saved before they are rounded."
+        )
+        if adapted(result):
+            steps = ["To keep what rounding hides, leave the adapter apart instead of merging it."]
+    elif result.verdict == "UNDECIDED":
+        steps.append(
+            "Compare a later checkpoint, or the optimizer's own float32 weights: a larger step or more "
+            "digits leave more weights that rounding cannot hide it from."
+        )
+    if _alike(result):
+        steps.append(
+            "Give a run on other samples as --other: if what is shared goes, the samples were why."
+        )
+    return steps
 
 
-def _grouped(
-    tensors: Sequence[TensorUpdate], key: Callable[[TensorUpdate], str | int | None]
-) -> dict[str, list[TensorUpdate]]:
-    groups: dict[str, list[TensorUpdate]] = {}
-    for one in tensors:
-        if (name := key(one)) is not None and one.n:
-            groups.setdefault(str(name), []).append(one)
-    return groups
-
-
-def _density(part: Sequence[TensorUpdate]) -> float | None:
-    n = sum(one.n for one in part)
-    return sum(one.changed for one in part) / n if n else None
-
-
-def _null(part: Sequence[TensorUpdate]) -> float | None:
-    """The null's density over the changed tensors of a group; None where none changed."""
-    moved = [(one.n, one.null_density) for one in part if one.null_density is not None]
-    n = sum(count for count, _ in moved)
-    return sum(count * share for count, share in moved) / n if n else None
-
-
-def _tables(result: UpdatesResult) -> tuple[Table, ...]:
-    header = ("", "weights", "density", "null", "rank/full", "effective", "stable")
-    tables: list[Table] = []
-    for title, groups in (
-        ("By kind of matrix", _grouped(result.tensors, lambda one: one.kind)),
-        ("By layer", _grouped(result.tensors, lambda one: one.layer)),
-    ):
-        if groups:
-            rows = [(name, *_row(part)) for name, part in groups.items()]
-            tables.append(Table(title, header, rows, NULL_TEXT))
-    layers = _grouped(result.tensors, lambda one: one.layer)
-    if layers:
-        kinds = list(_grouped([one for part in layers.values() for one in part], lambda o: o.kind))
-        rows = [
-            (name, *(_density([one for one in part if one.kind == kind]) for kind in kinds))
-            for name, part in layers.items()
-        ]
-        tables.append(Table("Density by layer and kind", ("layer", *kinds), rows))
-    if result.excluded:
-        tables.append(Table("Not compared", ("tensor", "why"), list(result.excluded.items())))
-    return tuple(tables)
-
-
-def _row(part: Sequence[TensorUpdate]) -> tuple[float | int | None, ...]:
-    ranks = [one.rank for one in part if one.rank is not None]
-    return (
-        sum(one.n for one in part), _density(part), _null(part),
-        _mean(ranks, lambda r: r.rank / r.full), _mean(ranks, lambda r: r.effective),
-        _mean(ranks, lambda r: r.stable),
-    )  # fmt: skip
+def _alike(result: UpdatesResult) -> bool:
+    """Whether the runs share more than sizes, rows and columns."""
+    found = result.overlap
+    if found is None or found.shared is None or found.shared_z is None:
+        return False
+    return found.shared_z > Z_LEVEL and found.shared >= SHARED
 
 
 def _warnings(result: UpdatesResult) -> tuple[str, ...]:
