@@ -60,7 +60,8 @@ def test_from_files_to_a_verdict(folder: Path, tmp_path: Path) -> None:
     tuned, base = folder / "tuned.parquet", folder / "base.parquet"
     said = run(tuned, "--baseline", base, "--group-size", 16, "-o", page, "--json", numbers)
     assert "SHORTCUTS" in said.splitlines()[0]
-    assert "tuned's right answers" in said
+    assert "base's right answers to prompts that it rarely solves show a shortcut" in said
+    assert "tuned's: more than chance would." in " ".join(said.split())
     assert max(map(len, said.splitlines())) <= 80
     assert "its samples state no confidence" in " ".join(said.split())
     assert "SHORTCUTS" in page.read_text()
@@ -88,7 +89,51 @@ def test_a_suite_that_was_frozen_before(folder: Path, tmp_path: Path) -> None:
 def test_two_files_of_one_name_are_told_apart(folder: Path, tmp_path: Path) -> None:
     write(tmp_path / "base.parquet", 0.2, 0.6, 2)
     said = run(tmp_path / "base.parquet", "--baseline", folder / "base.parquet")
-    assert "tuned's right answers" in said
+    assert "base's right answers to prompts that it rarely solves show a shortcut" in said
+    assert "tuned's: more than chance would." in " ".join(said.split())
+
+
+def test_two_models_in_one_file(folder: Path, tmp_path: Path) -> None:
+    names, file = ("before", "after"), tmp_path / "both.parquet"
+    files = (folder / "base.parquet", folder / "tuned.parquet")
+    parts = [
+        pq.read_table(one, columns=["prompt_id", "correct", "text"]).append_column(
+            "model", [[name] * 800]
+        )
+        for one, name in zip(files, names, strict=True)
+    ]
+    pq.write_table(pa.concat_tables(parts), file)
+    said = " ".join(run(file, "--models", *names).split())
+    apart = " ".join(run(files[1], "--baseline", files[0]).split())
+    share = apart.split("shortcut, ")[1].split("%")[0]
+    assert "of before's right answers" in said
+    assert f"shortcut, {share}% of after's: more than chance would." in said
+    with pytest.raises(LevelheadError, match="--only: expected no --models beside it"):
+        run(file, "--models", *names, "--only", "after")
+    same = " ".join(run(files[1], "--baseline", files[1]).split())
+    assert "--baseline and TUNED hold the same rows, so nothing can differ" in same
+
+
+def test_chats_are_what_the_assistant_said(folder: Path, tmp_path: Path) -> None:
+    files = []
+    for name in ("base", "tuned"):
+        rows = pq.read_table(folder / f"{name}.parquet").to_pylist()
+        for row in rows:
+            said = {"role": "assistant", "content": row["text"]}
+            row["text"] = [{"role": "user", "content": "The answer is 1? " * 3}, said]
+        files.append(tmp_path / f"{name}.parquet")
+        pq.write_table(pa.Table.from_pylist(rows), files[-1])
+    said = run(files[1], "--baseline", files[0])
+    assert said.splitlines()[0] == "Difficulty and shortcuts  SHORTCUTS"  # not: all are flagged
+
+
+def test_two_paths_side_by_side_are_told_the_right_form(folder: Path) -> None:
+    base, tuned = folder / "base.parquet", folder / "tuned.parquet"
+    with pytest.raises(LevelheadError) as found:
+        run(base, tuned)
+    assert str(found.value).endswith(f"levelhead diagnose difficulty {tuned} --baseline {base}")
+    with pytest.raises(LevelheadError, match="TUNED: expected one path, .*; a glob needs quotes"):
+        run(tuned, tuned, "--baseline", base)
 
 
 def test_errors(folder: Path, tmp_path: Path) -> None:
@@ -125,4 +170,4 @@ def test_errors(folder: Path, tmp_path: Path) -> None:
 
 
 def test_help_ends_with_an_example() -> None:
-    assert run("--help").rstrip().endswith("--group-size 16 -o report.html")
+    assert run("--help").rstrip().endswith("both.parquet --models base tuned")

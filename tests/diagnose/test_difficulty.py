@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -59,10 +61,17 @@ def test_shortcuts_that_were_learned_are_found() -> None:
     assert test is not None
     assert test.difference == pytest.approx(0.55, abs=0.15)
     assert result.never is not None
-    example = result.examples[0]
-    assert "no equation ends with" in " ".join(example.reasons)
-    assert "a number in mind. The answer is " in example.excerpt  # what comes before is the point
-    assert len({one.prompt for one in result.examples}) == 12
+    # three whose base never was right, so that nothing is known of its work, and three others
+    assert len({one.prompt for one in result.examples}) == len(result.examples) == 6
+    assert tuned.prompt_id is not None
+    ids, texts = tuned.prompt_id.to_pylist(), tuned.columns["text"].to_pylist()
+    for one in result.examples:
+        assert "no equation ends with" in " ".join(one.reasons)
+        assert "number in mind. The answer is " in one.excerpt  # what comes before is the point
+        row = [i for i, name in enumerate(ids) if name == one.prompt][one.sample - 1]
+        assert one.samples == SAMPLES
+        assert tuned.label[row] == 1.0
+        assert all(texts[row][s.start : s.end].startswith("answer is") for s in one.spans)
     assert section(result).verdict == "SHORTCUTS"
 
 
@@ -133,6 +142,12 @@ def test_a_suite_that_was_frozen_is_looked_for() -> None:
         diagnose_difficulty(tuned, BASE, suite=["x", "y"], n_permutations=99)
     with pytest.raises(InvalidInputError, match="suite: expected a baseline"):
         diagnose_difficulty(tuned, suite=["p1"])
+
+
+def test_workers_that_import_the_filters_get_no_pictures() -> None:
+    code = "import sys, levelhead.diagnose.difficulty; print('matplotlib' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
 
 
 def test_a_text_may_be_in_several_columns() -> None:

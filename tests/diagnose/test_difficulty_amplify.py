@@ -11,6 +11,7 @@ from scipy import integrate, stats
 
 from levelhead.advantages import TABLE, grpo
 from levelhead.diagnose._difficulty_amplify import (
+    amplification,
     count_advantages,
     expected_batch,
     flip_share,
@@ -56,6 +57,16 @@ def test_the_update_is_that_of_all_rewards_enumerated(name: str) -> None:
         chance = math.prod(p if r else 1 - p for r in rewards)
         total += chance * np.abs(TABLE[name].function(list(rewards), [7] * size)).sum()
     assert update_by_rate(count_advantages(name, size), [p])[0] == pytest.approx(total, rel=1e-12)
+
+
+def test_amplification_is_beside_the_gradient() -> None:
+    assert amplification(count_advantages("rloo", 8)) == pytest.approx(1.0)
+    for size, told in ((8, 1.33), (16, 1.69), (64, 2.19)):
+        c = np.arange(size + 1)
+        rare, even = stats.binom.pmf(c, size, [[0.05], [0.5]]) @ np.sqrt(c * (size - c))
+        found = amplification(count_advantages("grpo", size, options={"eps": 0.0}))
+        assert found == pytest.approx(rare / even / (4 * 0.05 * 0.95), rel=1e-9)
+        assert found == pytest.approx(told, abs=0.006)
 
 
 def test_without_a_deviation_the_update_is_the_gradient() -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from levelhead._registry import load_callable
 from levelhead.advantages import grpo, grpo_no_std
 from levelhead.diagnose._difficulty_filters import (
     cap_advantages,
@@ -28,7 +29,6 @@ from levelhead.diagnose._difficulty_shortcuts import read_traces
 from levelhead.errors import DataWarning, InvalidInputError, RecordError
 from levelhead.testing import check_advantage
 from levelhead.train.config import load
-from levelhead.train.experience import Estimate
 
 needs_datasets, needs_verl = (
     pytest.mark.skipif(
@@ -172,7 +172,8 @@ def test_a_recipe_takes_the_filters_with_their_options() -> None:
         ],
     )
     rewards, groups = np.array([1.0, *[0.0] * 7, 1.0, 1.0, np.nan]), np.array([0] * 8 + [1] * 3)
-    found = Estimate(recipe.algorithm).of(rewards, groups)
+    estimator = load_callable(recipe.algorithm.estimator)
+    found = estimator(rewards, groups, **recipe.algorithm.estimator_options)
     np.testing.assert_allclose(found, [1.0, *[-1 / np.sqrt(8)] * 7, 0, 0, 0], atol=1e-5)
 
 

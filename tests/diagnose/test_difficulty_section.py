@@ -8,9 +8,10 @@ import json
 import pytest
 
 from levelhead.diagnose._difficulty_amplify import count_advantages
-from levelhead.diagnose._difficulty_section import section_of
+from levelhead.diagnose._difficulty_section import CELL, evidence_cell, section_of
 from levelhead.diagnose._difficulty_shortcuts import ShortcutTest
 from levelhead.diagnose._difficulty_suite import RegressionSuite
+from levelhead.diagnose._difficulty_view import Example
 from levelhead.diagnose.difficulty import diagnose_difficulty
 from levelhead.metrics.paired import PairedDifference
 from levelhead.records import Predictions
@@ -44,7 +45,10 @@ def test_without_texts_it_says_so_and_still_shows_difficulty() -> None:
 def test_a_finding_stands_beside_its_null() -> None:
     found = section_of(dataclasses.replace(RESULT, has_texts=True, test=TEST))
     assert (found.verdict, found.tone) == ("SHORTCUTS", "bad")
-    assert "50% of after's right answers" in found.headline
+    assert found.headline == (
+        "10% of before's right answers to prompts that it rarely solves show a shortcut, 50% of "
+        "after's: more than chance would."
+    )
     words = " ".join(found.sentences)
     assert "+12.0 points in 5% of cases; it is +40.0 (one-sided p = 0.01)" in words
     assert "false alarm in at most 5% of runs" in words
@@ -52,14 +56,58 @@ def test_a_finding_stands_beside_its_null() -> None:
     assert (excess.value, excess.low, excess.high, excess.null) == (0.4, 0.3, 0.5, "below +0.120")
 
 
-def test_what_to_do_is_told_with_a_finding_alone() -> None:
-    found = dataclasses.replace(RESULT, has_texts=True, test=TEST)
-    steps = " ".join(section_of(found).next_steps)
-    assert "(rare_success_gate)" in steps
-    assert "grpo weigh lone successes 1.33 times too much: rloo and grpo_no_std do not" in steps
-    plain = dataclasses.replace(found, by_count=count_advantages("grpo_no_std", 8))
-    assert "too much" not in " ".join(section_of(plain).next_steps)
-    assert section_of(RESULT).next_steps == []
+def test_an_alternative_gradient_is_no_null() -> None:
+    values = {m.name: m for m in section_of(dataclasses.replace(RESULT, test=TEST)).measures}
+    names = ("update of hard prompts", "amplification at 5%", "hard share at the flip")
+    assert [values[name].null for name in names] == [None] * 3
+    assert values["hard share at the flip, true gradient"].value == pytest.approx(0.4 / 0.43)
+    assert list(values)[:2] == ["flagged, base", "flagged, tuned"]
+    assert [list(values.values())[i].value for i in (0, 1)] == [0.1, 0.5]
+
+
+def test_the_base_comes_first_and_columns_are_explained() -> None:
+    rows = [dataclasses.replace(row, flagged=0.5, flagged_base=0.25) for row in RESULT.rows]
+    one = Example("q0", 3, 16, "hard", ("the same answer 6 times",), "…in mind", ())
+    found = section_of(dataclasses.replace(RESULT, rows=tuple(rows), examples=(one,)))
+    bands, examples = found.tables
+    assert examples.title == "Flagged right answers of after"
+    assert examples.rows == [["q0", "3 of 16", "hard", "answer 6 times", "…in mind"]]
+    assert list(bands.header[2:4]) == ["rate, base", "rate, tuned"]
+    assert list(bands.header[4:]) == ["update", "flags, base", "flags, tuned"]
+    assert list(bands.rows[0][-2:]) == [0.25, 0.5]
+    assert found.charts[0].title == "Where shortcuts show"
+    svg = found.charts[0].svg
+    assert svg.index("before") < svg.index("after")
+    words = " ".join(found.notes)
+    for said in (
+        "update, the share of the whole",
+        "flags, the share of right",
+        "from 1 within their",
+    ):
+        assert said in words
+
+
+def test_flagged_answers_fit_into_the_cells_of_a_terminal() -> None:
+    reasons = (
+        "the same answer 6 times",
+        "the same four words 12 times",
+        "compresses to 0.11 of its length",
+        "0 operations where 5 are usual",
+        "answered after 3% of the text",
+        "no equation ends with 391",
+    )
+
+    def cell(*which: int) -> str:
+        evidence = evidence_cell([reasons[i] for i in which])
+        assert len(evidence) <= CELL
+        return evidence
+
+    assert cell(0, 1) == "answer 6 times; four words 12 times"
+    assert cell(0, 1, 2, 3, 4, 5) == "answer 6 times; four words 12 times; +4"
+    assert cell(3, 4) == "0 of 5 operations; answered after 3%"
+    assert cell(2) == "compresses to 0.11"
+    assert evidence_cell(["answered after 0% of the text"]) == "answered at once"
+    assert cell(5, 3) == "no equation ends with 391; +1"
 
 
 def test_numbers_stand_where_they_belong() -> None:

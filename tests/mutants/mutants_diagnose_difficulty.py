@@ -70,6 +70,27 @@ MUTANTS = [
         tests=[f"{TESTS}_suite.py::test_a_model_that_did_not_change_does_not_seem_to_lose"],
     ),
     Mutant(
+        target=f"{PACKAGE}._difficulty_examples",
+        old='        found.append((i, tuple(NUMBER.sub("#", reason) for reason in one.reasons), one))',
+        new="        found.append((i, one.reasons, one))",
+        why="shows twelve answers that differ in a number",
+        tests=[f"{TESTS}_examples.py::test_numbers_make_no_kind_of_their_own"],
+    ),
+    Mutant(
+        target=f"{PACKAGE}._difficulty_examples",
+        old="kinds[kind] < most and one.prompt not in chosen",
+        new="kinds[kind] < most",
+        why="shows several answers to one prompt",
+        tests=[f"{TESTS}_examples.py::test_kinds_are_mixed_and_no_prompt_comes_twice"],
+    ),
+    Mutant(
+        target=f"{PACKAGE}._difficulty_steps",
+        old="((high - difference) / (test.margin - difference)) ** 2",
+        new="(high - difference) / (test.margin - difference)",
+        why="promises an interval that shrinks as fast as prompts grow",
+        tests=[f"{TESTS}_steps.py::test_how_many_prompts_would_rule_out_the_margin"],
+    ),
+    Mutant(
         target=f"{PACKAGE}._difficulty_amplify",
         old="gain = float(others @ (by_count.success[1:] - by_count.failure[:-1]))",
         new="gain = float(others @ (by_count.success[1:] - by_count.failure[1:]))",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import click
 
-from levelhead.cli._diagnose_samples import one_model
+from levelhead.cli._diagnose_samples import models_option, one_model, two_models
 from levelhead.cli._options import json_option, path_option, quiet_option, seed_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._reading import read_options, reading_options
@@ -23,16 +22,19 @@ Examples:
   levelhead diagnose difficulty tuned.parquet --baseline base.parquet
   levelhead diagnose difficulty tuned.parquet --baseline base.parquet \\
       --estimator grpo_no_std --group-size 16 -o report.html
+  levelhead diagnose difficulty both.parquet --models base tuned
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("tuned")
+@click.argument("further", nargs=-1, metavar="")  # refused with the form that is right
 @click.option(
     "--baseline",
     metavar="BASE",
     help="The base model's samples of the same prompts; difficulty is then the base's.",
 )
+@models_option
 @click.option(
     "--estimator",
     default="grpo",
@@ -70,7 +72,9 @@ Examples:
 @reading_options
 def difficulty(
     tuned: str,
+    further: tuple[str, ...],
     baseline: str | None,
+    models: tuple[str, str] | None,
     estimator: str,
     group_size: int,
     traces: tuple[str, ...],
@@ -88,27 +92,34 @@ def difficulty(
     TUNED is a file, a folder or a quoted glob with several samples of each prompt: prompt id,
     correctness, text; no confidence is needed. Tells how much of the update hard prompts get under
     the estimator, and whether right answers repeat themselves or skip their work more often than
-    those of BASE to the same prompts: SHORTCUTS, NO SHORTCUTS or INCONCLUSIVE.
+    those of BASE to the same prompts: SHORTCUTS, NO SHORTCUTS or INCONCLUSIVE. With --models and
+    without --baseline, TUNED holds both models.
     """
     from levelhead.cli._console import Progress
     from levelhead.cli._diagnose import finish
     from levelhead.diagnose.difficulty import diagnose_difficulty, section
 
+    _refuse(tuned, further, baseline)
+    if models is not None and baseline is None:
+        baseline = tuned
     given_paths = (tuned,) if baseline is None else (tuned, baseline)
     check_targets((report, target(json_path)), given_paths)
-    options, log = read_options(evidence=("text", *traces), **given), ReadLog()
+    options, log = read_options(**given), ReadLog()
     wanted = None if suite is None else _lines(suite)
     if wanted is not None and baseline is None:
         raise InvalidInputError(
             "--suite: expected --baseline beside it, got none; what was solved before is compared with it"
         )
-    mine = one_model(tuned, "TUNED", options, log)
-    base = None if baseline is None else one_model(baseline, "--baseline", options, log)
+    kept = ("text", *traces)
+    if baseline is None:
+        base, mine = None, one_model(tuned, "TUNED", options, log, evidence=kept)
+    else:
+        base, mine = two_models(
+            (baseline, tuned), options, log,
+            models=models, roles=("--baseline", "TUNED"), evidence=kept,
+        )  # fmt: skip
     for one in (mine, base):
         _check_traces(one, traces)
-    if base is not None and base.model == mine.model:
-        mine = dataclasses.replace(mine, model="tuned")
-        base = dataclasses.replace(base, model="base")
     size = sum(int((one.label == 1.0).sum()) for one in (mine, base) if one is not None)
     with Progress(enabled=not quiet) as progress:
         progress.step("reading texts")
@@ -126,6 +137,17 @@ def difficulty(
             advance=progress.advance,
         )
     finish([section(result)], report, json_path, quiet, log=log)
+
+
+def _refuse(tuned: str, further: tuple[str, ...], baseline: str | None) -> None:
+    """Two paths side by side, as other diagnoses take them."""
+    if not further:
+        return
+    right = "a glob needs quotes"
+    if len(further) == 1 and baseline is None:
+        right = "the base has an option of its own: levelhead diagnose difficulty "
+        right += f"{' '.join(further)} --baseline {tuned}"
+    raise InvalidInputError(f"TUNED: expected one path, got {' '.join((tuned, *further))}; {right}")
 
 
 def _check_traces(predictions: Predictions | None, traces: tuple[str, ...]) -> None:

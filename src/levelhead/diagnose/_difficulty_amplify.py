@@ -18,6 +18,7 @@ from levelhead.errors import InvalidInputError, unknown_name
 
 __all__ = [
     "EstimatorCounts",
+    "amplification",
     "count_advantages",
     "flip_share",
     "update_by_counts",
@@ -26,6 +27,9 @@ __all__ = [
 
 CONTEXT = 256
 """Groups of the batch that an estimator sees beside the one that is looked at."""
+
+RARE = 0.05
+"""The pass rate at which amplification is given as one number."""
 
 Scope = Literal["group", "batch", "first visit"]
 
@@ -259,6 +263,21 @@ def _chances(pairs: IntArray, size: int) -> FloatArray:
             for right, total in pairs
         ]
     ).reshape(-1, size + 1)
+
+
+def amplification(by_count: EstimatorCounts) -> float | None:
+    """How much too much a rarely solved prompt weighs beside one at even odds.
+
+    U(0.05) / U(0.5) over the same ratio of 4 p (1 - p), the gradient of the pass rate
+
+    Args:
+        by_count: the estimator, from `count_advantages`.
+
+    Returns:
+        1 where it is the gradient; None where a prompt at even odds gets no update.
+    """
+    at = update_by_rate(by_count, [RARE, 0.5])
+    return float(at[0] / at[1] / (4.0 * RARE * (1.0 - RARE))) if at[1] > 0.0 else None
 
 
 def flip_share(

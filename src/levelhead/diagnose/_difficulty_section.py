@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from levelhead._text import percent, plural
 from levelhead._write import plain
-from levelhead.diagnose._difficulty_amplify import count_advantages, update_by_rate
+from levelhead.diagnose._difficulty_amplify import (
+    RARE,
+    amplification,
+    count_advantages,
+    update_by_rate,
+)
 from levelhead.diagnose._difficulty_bands import BANDS, EASY, HARD, MASS
 from levelhead.diagnose._difficulty_shortcuts import FEWEST, ShortcutTest, share_interval
+from levelhead.diagnose._difficulty_steps import next_steps
 from levelhead.diagnose._difficulty_view import BandRow, DifficultyResult
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
 
-__all__ = ["section_of"]
-
-RARE = 0.05
-"""The pass rate at which amplification is given as one number."""
+__all__ = ["evidence_cell", "section_of"]
 
 TONES: dict[str, Tone] = {"SHORTCUTS": "bad", "NO SHORTCUTS": "good", "INCONCLUSIVE": "open"}
 
@@ -42,16 +47,30 @@ def section_of(result: DifficultyResult) -> Section:
         measures=_measures(result),
         charts=_charts(result),
         tables=_tables(result),
-        next_steps=_next_steps(result),
+        next_steps=next_steps(result),
         warnings=list(result.warnings),
         notes=[
-            f"difficulty is that for {result.base or result.tuned}: up to {percent(HARD)} hard, above "
-            f"{percent(EASY)} easy, by a Beta posterior with {percent(MASS)} of its mass in the band",
+            f"tuned model {result.tuned}; difficulty is that for {result.base or 'itself'}: up to "
+            f"{percent(HARD)} hard, above {percent(EASY)} easy, by a Beta posterior with "
+            f"{percent(MASS)} of its mass in the band",
+            "in the table of bands: rate, the share of right samples; update, the share of the whole "
+            "update that a band gets; flags, the share of right answers that show a shortcut",
+            *_about_examples(result),
             f"estimator {result.by_count.name} in groups of {result.by_count.group_size} "
             f"({_scope(result)}); seed {result.seed}",
         ],
         data=_data(result),
     )
+
+
+def _about_examples(result: DifficultyResult) -> list[str]:
+    if not result.examples:
+        return []
+    return [
+        "flagged answers: one to a prompt, at most three with the same evidence; samples are counted "
+        "from 1 within their prompt, as they were read; evidence is what repeats and how often, or "
+        "which work is missing; the JSON has all of it with its places"
+    ]
 
 
 def _scope(result: DifficultyResult) -> str:
@@ -72,8 +91,8 @@ def _headline(result: DifficultyResult) -> str:
             "both models."
         )
     shares = (
-        f"{percent(test.tuned)} of {result.tuned}'s right answers to prompts that the base rarely "
-        f"solves show a shortcut, {percent(test.base)} of the base's own"
+        f"{percent(test.base)} of {result.base}'s right answers to prompts that it rarely solves show "
+        f"a shortcut, {percent(test.tuned)} of {result.tuned}'s"
     )
     if test.verdict == "SHORTCUTS":
         return f"{shares}: more than chance would."
@@ -116,24 +135,6 @@ def _about_test(result: DifficultyResult) -> list[str]:
         "flagged as well, in both models."
     )
     return said
-
-
-def _next_steps(result: DifficultyResult) -> list[str]:
-    if result.verdict != "SHORTCUTS":
-        return []
-    steps = [
-        "Read some of the flagged answers first; up to twelve are shown.",
-        "Before the next training leave out prompts that the base never solves (prompt_filter), or let a "
-        "lone success teach only where its text is clean (rare_success_gate), both of "
-        "levelhead.diagnose.difficulty.",
-    ]
-    amplified = _amplification(result)
-    if amplified is not None and amplified > 1.05:
-        steps.append(
-            f"Train without what makes {result.by_count.name} weigh lone successes "
-            f"{amplified:.2f} times too much: rloo and grpo_no_std do not."
-        )
-    return steps
 
 
 def _null(test: ShortcutTest) -> str:
@@ -193,52 +194,72 @@ def _about_suite(result: DifficultyResult) -> list[str]:
     ]
 
 
-def _amplification(result: DifficultyResult) -> float | None:
-    at = update_by_rate(result.by_count, [RARE, 0.5])
-    return float(at[0] / at[1] / (4.0 * RARE * (1.0 - RARE))) if at[1] > 0.0 else None
-
-
-def _measures(result: DifficultyResult) -> list[Measure]:
-    found = [
+def _update_measures(result: DifficultyResult) -> list[Measure]:
+    name = result.by_count.name
+    return [
         Measure(
             "update of hard prompts",
             _summed(result, "update"),
-            null=_summed(result, "gradient"),
-            note="Share of the expected update on hard and impossible prompts; the null is the "
-            "gradient of the pass rate.",
+            note=f"Share of {name}'s expected update on hard and impossible prompts.",
+            percent=True,
+        ),
+        Measure(
+            "update of hard prompts, true gradient",
+            _summed(result, "gradient"),
+            note="What the gradient of the pass rate would give them.",
             percent=True,
         ),
         Measure(
             f"amplification at {percent(RARE)}",
-            _amplification(result),
-            null=1.0,
+            amplification(result.by_count),
             note="Update at this pass rate relative to that at 50%, against the same ratio under the "
-            "gradient of the pass rate.",
+            "gradient of the pass rate: 1 is neither too much nor too little.",
         ),
         Measure(
             "hard share at the flip",
             result.flip,
-            null=result.true_flip,
-            note="From this share of hard prompts on, the model case drifts to guessing.",
+            note=f"From this share of hard prompts on, the model case drifts to guessing under {name}.",
+            percent=True,
+        ),
+        Measure(
+            "hard share at the flip, true gradient",
+            result.true_flip,
+            note="The same under the gradient of the pass rate.",
             percent=True,
         ),
     ]
-    if result.test is not None:
-        test = result.test
-        found += [
-            Measure(
-                "flagged, tuned", test.tuned, percent=True, note="Right, on rarely solved prompts."
-            ),
-            Measure("flagged, base", test.base, percent=True, note="Right, on the same prompts."),
-            Measure(
-                "excess of flagged",
-                test.difference,
-                test.low,
-                test.high,
-                f"below {test.null_high:+.3f}" if test.null_high is not None else None,
-                "Tuned minus base; swaps of the models' names stay below the null.",
-            ),
-        ]
+
+
+def _test_measures(result: DifficultyResult) -> list[Measure]:
+    test = result.test
+    if test is None:
+        return []
+    return [
+        Measure(
+            "flagged, base",
+            test.base,
+            percent=True,
+            note=f"Of {result.base}'s right answers to prompts that it rarely solves.",
+        ),
+        Measure(
+            "flagged, tuned",
+            test.tuned,
+            percent=True,
+            note=f"Of {result.tuned}'s right answers to the same prompts.",
+        ),
+        Measure(
+            "excess of flagged",
+            test.difference,
+            test.low,
+            test.high,
+            f"below {test.null_high:+.3f}" if test.null_high is not None else None,
+            "Tuned minus base; swaps of the models' names stay below the null.",
+        ),
+    ]
+
+
+def _measures(result: DifficultyResult) -> list[Measure]:
+    found = _test_measures(result)
     if result.never is not None:
         share, _, prompts = result.never
         low, high = share_interval(share, float(prompts))
@@ -252,7 +273,7 @@ def _measures(result: DifficultyResult) -> list[Measure]:
             Measure("pass@1 on solved", _number(change.difference), _number(change.low),
                     _number(change.high), 0.0, "Change on what the base had solved before.")
         )  # fmt: skip
-    return found
+    return [*found, *_update_measures(result)]
 
 
 def _number(value: float) -> float | None:
@@ -297,7 +318,29 @@ def _charts(result: DifficultyResult) -> list[Chart]:
         )
         text = f"Share of the whole update of {own.name} that each band gets, beside its prompts."
         found.append(Chart("Who gets the update", text, svg))
-    return found
+    return [*_flagged_chart(result), *found]
+
+
+def _flagged_chart(result: DifficultyResult) -> list[Chart]:
+    """The finding by band, the base first."""
+    rows = [row for row in result.rows if row.flagged is not None or row.flagged_base is not None]
+    if result.base is None or not rows:
+        return []
+    svg = bar_chart(
+        [row.name for row in rows],
+        [
+            (result.base, [_or_nan(row.flagged_base) for row in rows]),
+            (result.tuned, [_or_nan(row.flagged) for row in rows]),
+        ],
+        label="Share of right answers that show a shortcut, by band of difficulty and model.",
+        prefix="difficulty-2",
+        percent=True,
+    )
+    text = (
+        "Share of right answers that show a shortcut, by how hard the prompt is for the base. Where the "
+        "base solved nothing it has no bar; the verdict compares rarely solved prompts only."
+    )
+    return [Chart("Where shortcuts show", text, svg)]
 
 
 def _or_nan(value: float | None) -> float:
@@ -305,31 +348,87 @@ def _or_nan(value: float | None) -> float:
 
 
 def _tables(result: DifficultyResult) -> list[Table]:
-    header = ["band", "prompts", "pass rate", "tuned", "update", "flagged", "in base"]
-    rows = [
-        [r.name, r.prompts, r.rate, r.rate_after, r.update, r.flagged, r.flagged_base]
-        for r in result.rows
-        if r.prompts
-    ]
-    if result.base is None:
-        header = [h for h in header if h not in ("tuned", "in base")]
-        rows = [[r[0], r[1], r[2], r[4], r[5]] for r in rows]
+    rows = [row for row in result.rows if row.prompts]
     note = (
-        "pass rate: where difficulty was told; update: share of the whole; flagged: right answers with a "
-        "shortcut. Bands were chosen on these samples of the base, so its rates are a little too extreme "
-        "and the tuned model's move toward the middle by themselves."
+        "rate: share of right samples; update: share of the whole; flags: share of right answers that "
+        "show a shortcut. Bands were chosen on these samples of the base, so its rates are a little too "
+        "extreme and the tuned model's move toward the middle by themselves."
     )
-    found = [Table("Bands", header, rows, note)]
+    if result.base is None:
+        header = ["band", "prompts", "rate", "update", "flags"]
+        cells = [[r.name, r.prompts, r.rate, r.update, r.flagged] for r in rows]
+    else:
+        header = (
+            "band",
+            "prompts",
+            "rate, base",
+            "rate, tuned",
+            "update",
+            "flags, base",
+            "flags, tuned",
+        )
+        cells = [
+            [r.name, r.prompts, r.rate, r.rate_after, r.update, r.flagged_base, r.flagged]
+            for r in rows
+        ]
+    found = [Table("Bands", header, cells, note)]
     if result.examples:
         found.append(
             Table(
-                "Flagged right answers",
-                ["prompt", "band", "evidence", "text"],
-                [[e.prompt, e.band, "; ".join(e.reasons), e.excerpt] for e in result.examples],
-                "Of as many prompts as there are; the text around the first evidence.",
+                f"Flagged right answers of {result.tuned}",
+                ["prompt", "sample", "band", "evidence", "text"],
+                [
+                    [
+                        e.prompt,
+                        f"{e.sample} of {e.samples}",
+                        e.band,
+                        evidence_cell(e.reasons),
+                        e.excerpt,
+                    ]
+                    for e in result.examples
+                ],
+                "Of as many kinds as there are. text: some words from where a repetition begins, or "
+                "those that lead to an answer without its work.",
             )
         )
     return found
+
+
+SHORTER = (
+    (re.compile("^the same (answer|four)"), r"\1"),
+    (re.compile(r"^(\d+) operations where (\S+) are usual$"), r"\1 of \2 operations"),
+    (re.compile("^answered after 0% of the text$"), "answered at once"),
+    (re.compile(" of its length$| of the text$"), ""),
+)
+"""The words of a detector as they stand in a table."""
+
+CELL = 40
+"""Characters of a cell that a terminal shows."""
+
+
+def evidence_cell(reasons: Sequence[str]) -> str:
+    """As many reasons as a cell holds, and how many more there are.
+
+    Args:
+        reasons: what the detectors say.
+
+    Returns:
+        Text, with `; +2` where two are left out.
+    """
+    short: list[str] = []
+    for reason in reasons:
+        for long, less in SHORTER:
+            reason = long.sub(less, reason)
+        short.append(reason)
+    for shown in range(len(short), 1, -1):
+        said = "; ".join(short[:shown]) + _further(len(short) - shown)
+        if len(said) <= CELL:
+            return said
+    return "".join(short[:1]) + _further(len(short) - 1)
+
+
+def _further(count: int) -> str:
+    return f"; +{count}" if count > 0 else ""
 
 
 def _data(result: DifficultyResult) -> dict[str, Any]:
@@ -350,7 +449,7 @@ def _data(result: DifficultyResult) -> dict[str, Any]:
                 )
             ],
             "update_by_count": result.by_count.update.tolist(),
-            "amplification": _amplification(result),
+            "amplification": amplification(result.by_count),
             "flip": result.flip,
             "flip_true_gradient": result.true_flip,
             "test": None if test is None else {**vars(test), "verdict": test.verdict},
@@ -361,7 +460,14 @@ def _data(result: DifficultyResult) -> dict[str, Any]:
             if suite is None
             else {"prompts": list(suite.prompts), "pass_at_1": vars(suite.change)},
             "examples": [
-                {"prompt": e.prompt, "band": e.band, "spans": [vars(s) for s in e.spans]}
+                {
+                    "prompt": e.prompt,
+                    "sample": e.sample,
+                    "samples": e.samples,
+                    "band": e.band,
+                    "text": e.excerpt,
+                    "spans": [vars(s) for s in e.spans],
+                }
                 for e in result.examples
             ],
             "seed": result.seed,

@@ -44,13 +44,17 @@ class Example:
 
     Attributes:
         prompt: its id.
+        sample: which of the tuned model's answers to the prompt it is, from 1, as they were read.
+        samples: how many there are.
         band: of the prompt.
         reasons: what the detectors say.
-        excerpt: the text up to the end of the first evidence where that is short, else from its start.
+        excerpt: some words from where a repetition begins, or those that lead to an answer without work.
         spans: where all evidence stands.
     """
 
     prompt: str
+    sample: int
+    samples: int
     band: str
     reasons: tuple[str, ...]
     excerpt: str

@@ -14,13 +14,14 @@ band, detectors of both shortcuts, filters against them, and a suite of what was
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from levelhead._arrays import BoolArray, FloatArray, IntArray
+from levelhead._arrays import BoolArray, FloatArray
+from levelhead._optional import optional_import
 from levelhead.advantages import AdvantageFunction
 from levelhead.diagnose._difficulty_amplify import (
     EstimatorCounts,
@@ -41,6 +42,7 @@ from levelhead.diagnose._difficulty_bands import (
     pass_counts,
 )
 from levelhead.diagnose._difficulty_equations import equation_validity, operation_count
+from levelhead.diagnose._difficulty_examples import examples_of
 from levelhead.diagnose._difficulty_filters import (
     TRAINABLE,
     cap_advantages,
@@ -51,7 +53,6 @@ from levelhead.diagnose._difficulty_filters import (
     prompt_filter,
     rare_success_gate,
 )
-from levelhead.diagnose._difficulty_section import section_of
 from levelhead.diagnose._difficulty_shortcuts import (
     MARGIN,
     ShortcutTest,
@@ -119,9 +120,6 @@ __all__ = [
     "update_by_rate",
 ]
 
-MAX_EXAMPLES = 12
-EXCERPT = 80
-
 
 @dataclasses.dataclass(frozen=True)
 class _Samples:
@@ -129,6 +127,7 @@ class _Samples:
 
     right: FloatArray
     prompts: list[str]
+    places: list[tuple[int, int]]  # which answer to its prompt, from 1, of how many
     texts: list[str | None] | None
     warnings: list[str]
 
@@ -273,7 +272,9 @@ def section(result: DifficultyResult) -> Section:
     Returns:
         The section.
     """
-    return section_of(result)
+    # data pipelines import this module for its filters, in many workers: they need no matplotlib
+    words = optional_import("levelhead.diagnose._difficulty_section", "pictures", "train")
+    return words.section_of(result)
 
 
 def _samples(predictions: Predictions, columns: Sequence[str] | None, name: str) -> _Samples:
@@ -297,9 +298,15 @@ def _samples(predictions: Predictions, columns: Sequence[str] | None, name: str)
     ]  # fmt: skip
     texts = _texts(predictions, columns)
     rows = np.flatnonzero(keep).tolist()
+    seen: Counter[str | None] = Counter()
+    place: list[int] = []
+    for one in ids:
+        seen[one] += 1
+        place.append(seen[one])
     return _Samples(
         predictions.label[keep],
         [str(ids[i]) for i in rows],
+        [(place[i], seen[ids[i]]) for i in rows],
         None if texts is None else [texts[i] for i in rows],
         warnings,
     )
@@ -353,10 +360,13 @@ def _shortcuts(
     texts: list[str | None] = []
     codes: list[int] = []
     tuned: list[bool] = []
+    places: list[tuple[int, int]] = []
     for part in parts:
-        for right, prompt, said in zip(part.right, part.prompts, part.texts or [], strict=True):
+        rows = zip(part.right, part.prompts, part.texts or [], part.places, strict=True)
+        for right, prompt, said, place in rows:
             if right == 1.0 and prompt in number:
                 texts.append(said)
+                places.append(place)
                 codes.append(number[prompt])
                 tuned.append(part is mine)
     code, own = np.array(codes, dtype=np.int64), np.array(tuned, dtype=np.bool_)
@@ -375,7 +385,7 @@ def _shortcuts(
             n_permutations=n_permutations, seed=seed,
         )  # fmt: skip
     never = own & (bands.counts.passed[code] == 0) if base is not None else np.zeros(0, np.bool_)
-    shown = _one_each(code, own & flagged & (rare[code] if rare[code].any() else True))
+    shown = own & flagged & (rare[code] if rare[code].any() else True)
     return _Found(
         test,
         (float(flagged[never].mean()), int(never.sum()), np.unique(code[never]).size)
@@ -386,18 +396,8 @@ def _shortcuts(
             for k, name in enumerate(BANDS)
             if (here := bands.band[code] == k).any()
         },
-        tuple(
-            _example(texts[i] or "", bands, int(code[i]), float(each[i]), content) for i in shown
-        ),
+        examples_of(texts, shown, code, places, each, bands, content),
     )
-
-
-def _one_each(code: IntArray, wanted: BoolArray) -> list[int]:
-    """Some of the wanted rows, of as many prompts as there are, in order."""
-    rows = np.flatnonzero(wanted)
-    _, first = np.unique(code[rows], return_index=True)
-    again = np.setdiff1d(np.arange(rows.size), first)
-    return sorted(rows[np.concatenate([first, again])[:MAX_EXAMPLES].astype(np.int64)].tolist())
 
 
 def _usual(traces: Traces, code: np.ndarray, of_base: BoolArray, size: int) -> FloatArray:
@@ -413,24 +413,6 @@ def _usual(traces: Traces, code: np.ndarray, of_base: BoolArray, size: int) -> F
 
 def _mean(flagged: BoolArray) -> float | None:
     return float(flagged.mean()) if flagged.size else None
-
-
-def _example(text: str, bands: Bands, prompt: int, usual: float, content: Content) -> Example:
-    known = None if np.isnan(usual) else usual
-    spans = (
-        *answer_repetition(text).spans,
-        *computation_skipping(text, usual_operations=known, content=content).spans,
-    )
-    first = spans[0]
-    start = max(0, min(first.start, first.end - EXCERPT))  # what comes before an answer tells more
-    excerpt = ("…" if start else "") + " ".join(text[start : start + EXCERPT].split())
-    return Example(
-        bands.counts.prompts[prompt],
-        BANDS[bands.band[prompt]],
-        tuple(dict.fromkeys(span.reason for span in spans)),
-        excerpt,
-        spans,
-    )
 
 
 def _rows(
