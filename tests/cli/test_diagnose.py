@@ -95,6 +95,12 @@ def test_numbers_stand_on_the_right_though_the_first_is_undefined(
     assert "y           1.500" in capsys.readouterr().out
 
 
+def test_a_long_cell_is_cut_between_words(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("T", ("text", "n"), [("seven letters " * 5, 1)])
+    finish([dataclasses.replace(SECTION, tables=[table])], None, None, False)
+    assert "seven letters seven letters seven…" in capsys.readouterr().out
+
+
 def test_long_sentences_hang_below_their_first_word(capsys: pytest.CaptureFixture[str]) -> None:
     finish([dataclasses.replace(SECTION, sentences=["word " * 30])], None, None, False)
     lines = capsys.readouterr().out.splitlines()

@@ -122,7 +122,7 @@ def test_one_file_that_holds_both_models(tmp_path: Path) -> None:
         run(both)
     with pytest.raises(LevelheadError, match=r"got 2: old, new.*--models BASE TUNED"):
         run(both, both)
-    with pytest.raises(LevelheadError, match="'older'"):
+    with pytest.raises(LevelheadError, match="^--models: expected one of.*'older'"):
         run(both, "--models", "old", "older")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from levelhead.cli._diagnose_formats import compare_texts, formats
+from levelhead.cli._diagnose_formats import (
+    _rate,  # pyright: ignore[reportPrivateUsage]
+    compare_texts,
+    formats,
+)
 from levelhead.cli._diagnose_samples import load_samples
 from levelhead.errors import InvalidInputError, LevelheadError
 from levelhead.readers import ReadLog, ReadOptions
@@ -77,19 +82,23 @@ def test_files_of_verl_are_one_run(tmp_path: Path) -> None:
     files: list[Path] = []
     for t in range(10):
         rows = [
-            {"input": f"q{i}", "output": TEXTS[k], "score": 1.0, "step": t}
+            {"input": f"q{i}", "output": TEXTS[k], "score": 0.3, "step": t}
             for i, k in enumerate(rng.choice(3, 40, p=shares(0)))
         ]
         files.append(tmp_path / f"{t}.jsonl")
         files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert "NO COLLAPSE" in invoke(*files)
+    shown = invoke(*files)
+    assert "NO COLLAPSE" in shown
+    # a score that is neither right nor wrong is said of the first file alone
+    assert " ".join(shown.split()).count("read as texts, without correctness") == 1
 
 
 def test_a_rate_of_the_users_own(trl: Path) -> None:
     shown = invoke(trl, "--drift-rate", 3)
     assert "WITHIN DRIFT" in shown
     assert "as given" in shown
-    assert "as given" in invoke(trl, "--batch-size", 64, "--learning-rate", 1)
+    # eta sqrt(a (1 - a) (1 - 1 / G) / N)
+    assert _rate(None, 64, 8, 2.0, None) == pytest.approx(2 * math.sqrt(0.25 * 7 / 8 / 64))
 
 
 def test_two_models(tmp_path: Path) -> None:
@@ -97,6 +106,7 @@ def test_two_models(tmp_path: Path) -> None:
     tuned = lines(tmp_path / "tuned.jsonl", [0.97, 0.02, 0.01])
     shown = invoke(tuned, "--baseline", base)
     assert "COLLAPSE BEYOND NOISE" in shown
+    assert f"tuned: tuned ({tuned})" in shown.replace("\n  ", "").replace("\n", "")
     own = invoke(tuned, "--baseline", base, "--rule", "any=.", "--quiet", "--json", "-")
     assert json.loads(own)["sections"][0]["data"]["formats"] == ["any"]
 
@@ -152,10 +162,11 @@ def test_samples_without_a_text_are_left_out(tmp_path: Path) -> None:
     path = table(tmp_path / "x.jsonl", rows)
     shown = " ".join(invoke(path, "--baseline", path).split())
     assert "50 of 200 samples have no text and are left out" in shown
-    assert "300 samples" in shown
+    assert "150 samples of base and 150 samples of tuned" in shown
     assert "in no known format" not in shown
-    options = ReadOptions(unlabelled="answer")
-    read = load_samples(str(path), options, ReadLog(), evidence=("text",))["x"]
+    read = load_samples(str(path), ReadOptions(), ReadLog(), evidence=("text",), labelled=False)[
+        "x"
+    ]
     assert compare_texts(read, read, "text", level=0.05, seed=0).counts.sum() == 300
 
 
@@ -200,16 +211,60 @@ def test_wrong_options_are_named(trl: Path, options: list[object], text: str) ->
 def test_files_without_steps_and_rates_without_steps(tmp_path: Path) -> None:
     base = lines(tmp_path / "base.jsonl", [0.5, 0.3, 0.2])
     with pytest.raises(
-        InvalidInputError, match=r"--step-column: expected a column 'step' .* in base"
+        InvalidInputError,
+        match=r"--step-column: expected a column 'step' with values in .*base.jsonl, the columns are "
+        r"prompt_id, confidence, correct, text; .* compare two models: --baseline BASE",
     ):
         invoke(base)
-    with pytest.raises(InvalidInputError, match=r"--baseline: expected no drift rate beside it"):
-        invoke(base, "--baseline", base, "--drift-rate", 1)
+    for two in (("--baseline", base), ("--models", "a", "b")):
+        with pytest.raises(InvalidInputError, match=f"{two[0]}: expected no drift rate beside it"):
+            invoke(base, *two, "--drift-rate", 1)
+        with pytest.raises(
+            InvalidInputError, match=f"FILES: expected one path beside {two[0]}, got 2"
+        ):
+            invoke(base, base, *two)
     words = lines(tmp_path / "words.jsonl", [0.5, 0.3, 0.2], step="first")
     with pytest.raises(
         InvalidInputError, match=r"expected a whole number in 'step' .* got 'first'"
     ):
         invoke(words)
+
+
+def test_two_files_without_steps_are_told_the_form_for_two_models(tmp_path: Path) -> None:
+    base = lines(tmp_path / "base.jsonl", [0.5, 0.3, 0.2])
+    tuned = lines(tmp_path / "tuned.jsonl", [0.5, 0.3, 0.2])
+    with pytest.raises(
+        InvalidInputError, match=f"levelhead diagnose formats {tuned} --baseline {base}$"
+    ):
+        invoke(base, tuned)
+    with pytest.raises(
+        InvalidInputError,
+        match=r"--column: expected a column 'txt' with values in .*base.jsonl, the columns are prompt",
+    ):
+        invoke(tuned, "--baseline", base, "--column", "txt")
+
+
+def test_the_columns_of_a_csv_file_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("prompt_id,words\na,four\n")
+    with pytest.raises(InvalidInputError, match=r"in .*x.csv, the columns are prompt_id, words;"):
+        invoke(path, "--baseline", path)
+
+
+def test_a_file_of_both_models(tmp_path: Path) -> None:
+    base = lines(tmp_path / "base.jsonl", [0.5, 0.3, 0.2], model="before")
+    tuned = lines(tmp_path / "tuned.jsonl", [0.97, 0.02, 0.01], model="after")
+    both = tmp_path / "both.jsonl"
+    both.write_text(tuned.read_text() + base.read_text())
+    out = tmp_path / "r.json"
+    shown = " ".join(invoke(both, "--models", "before", "after", "--json", out).split())
+    assert "COLLAPSE BEYOND NOISE" in shown
+    assert "200 samples of before and 200 samples of after" in shown
+    data = json.loads(out.read_text())["sections"][0]["data"]
+    assert data["models"] == ["before", "after"]
+    assert data["effective_number"][0] > 2 > data["effective_number"][1]
+    with pytest.raises(InvalidInputError, match=r"got 2: after, before; .*--models BASE TUNED"):
+        invoke(both)
 
 
 def test_help_ends_with_examples() -> None:

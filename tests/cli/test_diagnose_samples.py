@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from levelhead.cli._diagnose_samples import TRACES, load_samples
+from levelhead.cli._diagnose_samples import TRACES, load_samples, two_models
 from levelhead.errors import RecordError
 from levelhead.readers import ReadLog, ReadOptions
 
@@ -109,6 +109,43 @@ def test_texts_alone(tmp_path: Path) -> None:
     found = load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES, labelled=False)["x"]
     assert np.isnan(found.label).all()
     assert found.columns["text"].to_pylist() == ["It is 4."]
+
+
+def test_a_reward_that_is_neither_right_nor_wrong_may_be_left_out(tmp_path: Path) -> None:
+    records = [{**one, "correct": 0.3, "text": "so"} for one in RECORDS]
+    path = write(tmp_path / "x.jsonl", records)
+    with pytest.raises(RecordError, match="correct: expected 0 or 1"):
+        load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES, labelled=False)
+    log = ReadLog()
+    found = load_samples(path, ReadOptions(), log, evidence=TRACES, labelled=None)["x"]
+    assert np.isnan(found.label).all()
+    assert found.columns["text"].to_pylist() == ["so"] * 3
+    assert any("read as texts, without correctness (correct: exp" in note for note in log.notes)
+    with pytest.raises(RecordError, match="correct: expected 0 or 1"):
+        load_samples(path, ReadOptions(correct="correct"), ReadLog(), labelled=None)
+
+
+def test_lists_of_texts_are_no_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", [{"prompt_id": "a", "text": ["one", "two"]}])
+    with pytest.raises(RecordError, match="text: expected one text in a row, got lists of texts"):
+        load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES, labelled=False)
+
+
+def test_a_file_of_something_else(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", [{"size": 1}])
+    with pytest.raises(RecordError, match="a prompt, an answer or a text, got the columns 'size'"):
+        load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES, labelled=False)
+
+
+def test_the_same_rows_are_told_by_what_is_compared(tmp_path: Path) -> None:
+    paths = [
+        write(tmp_path / f"{word}.jsonl", [{"prompt_id": "a", "said": word}])
+        for word in ("one", "two")
+    ]
+    for pair, count in (((paths[0], paths[1]), 0), ((paths[0], paths[0]), 1)):
+        log = ReadLog()
+        two_models(pair, ReadOptions(), log, evidence=("said",), labelled=False)
+        assert sum("hold the same rows" in text for text in log.warnings) == count
 
 
 def test_a_column_of_confidences_that_holds_none(tmp_path: Path) -> None:

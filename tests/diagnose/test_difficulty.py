@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -142,12 +140,6 @@ def test_a_suite_that_was_frozen_is_looked_for() -> None:
         diagnose_difficulty(tuned, BASE, suite=["x", "y"], n_permutations=99)
     with pytest.raises(InvalidInputError, match="suite: expected a baseline"):
         diagnose_difficulty(tuned, suite=["p1"])
-
-
-def test_workers_that_import_the_filters_get_no_pictures() -> None:
-    code = "import sys, levelhead.diagnose.difficulty; print('matplotlib' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "False\n"
 
 
 def test_a_text_may_be_in_several_columns() -> None:

@@ -151,4 +151,4 @@ def _cell(value: str | float | int | None) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     text = f"{value:,}" if isinstance(value, int) else clean(value)
-    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1].rsplit(" ", 1)[0] + "…"

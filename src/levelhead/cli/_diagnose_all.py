@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from levelhead.cli._console import Progress
-from levelhead.cli._diagnose_samples import TRACES, models_option, two_models
+from levelhead.cli._diagnose_samples import TRACES, models_option, second_path, two_models
 from levelhead.cli._diagnose_updates import files_of
 from levelhead.cli._options import json_option, on_stdout, path_option, quiet_option, target
 from levelhead.cli._output import check_targets
@@ -105,7 +105,7 @@ def everything(
     from levelhead.cli._diagnose import finish, with_log
     from levelhead.diagnose.difficulty import count_advantages
 
-    tuned = _second(base, tuned, models)
+    tuned = second_path(base, tuned, models)
     only_weights = _holds_weights(base) or _holds_weights(tuned)
     if only_weights:
         weights = _both_weights(base, tuned, weights)
@@ -134,15 +134,6 @@ def everything(
     left = [one for one in found if one.verdict == NOT_DIAGNOSED]
     first, *rest = [*told, *left]
     finish([with_log(first, log), *rest], report, json_path, quiet, title=f"{base} and {tuned}")
-
-
-def _second(base: str, tuned: str | None, models: tuple[str, str] | None) -> str:
-    if tuned is None and models is None:
-        raise InvalidInputError(
-            f"TUNED: expected a second path beside {base!r}, got none; where one file holds both models, "
-            "name them: --models BASE TUNED"
-        )
-    return base if tuned is None else tuned
 
 
 NOT_DIAGNOSED = "NOT DIAGNOSED"

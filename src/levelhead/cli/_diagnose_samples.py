@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from levelhead._arrays import FloatArray
-from levelhead.errors import InvalidInputError, RecordError
+from levelhead.errors import InvalidInputError, RecordError, unknown_name
 from levelhead.readers import BATCH_ROWS, AnyPath, ReadLog, ReadOptions, load, resolve
 from levelhead.readers._columns import grade
 from levelhead.readers._files import reading, show
@@ -25,9 +25,9 @@ from levelhead.readers._logs import message_text, prompt_key
 from levelhead.readers._roles import TEXT, Roles, roles
 from levelhead.readers._sniff import container_of
 from levelhead.readers._tables import open_table
-from levelhead.readers._values import Place, decoded, is_text, labels
+from levelhead.readers._values import Place, decoded, is_list, is_text, labels
 from levelhead.readers.columns import by_model
-from levelhead.readers.sources import chosen, pooled
+from levelhead.readers.sources import chosen, is_chosen, pooled
 from levelhead.records import PROVENANCES, STATUSES, Predictions, as_ids, as_strings, concat
 
 __all__ = ["TRACES", "load_samples", "models_option", "one_model", "two_models"]
@@ -52,7 +52,7 @@ def load_samples(
     log: ReadLog,
     *,
     evidence: tuple[str, ...] = (),
-    labelled: bool = True,
+    labelled: bool | None = True,
 ) -> dict[str, Predictions]:
     """Predictions as `readers.load` reads them; where no confidence is stated all are missing.
 
@@ -61,7 +61,8 @@ def load_samples(
         options: what the user says about it.
         log: takes what was found out.
         evidence: columns to keep where the file has them; chats become what the assistant said last.
-        labelled: whether it must say which answers are right; where it does not, labels are NaN.
+        labelled: whether it must say which answers are right; where it need not and does not, labels
+            are NaN; None: also where what it says is neither right nor wrong.
 
     Returns:
         The predictions of each model.
@@ -77,17 +78,37 @@ def load_samples(
     try:
         found = load((argument,), options, first)
     except RecordError as error:
-        asked = (options.confidence, options.text, options.pattern, options.elicitation)
-        if any(asked) or not any(words in error.problem for words in NO_CONFIDENCE):
-            raise
         first = ReadLog()
-        found = _bare(argument, options, first)
-        first.note(f"{argument}: its samples state no confidence; none is needed here")
+        found = _less(argument, options, first, error, ungraded=labelled is None)
     for text in first.notes:
         log.note(text)
     for text in first.warnings:
         log.warn(text)
     return {name: _plain_texts(one, evidence, argument, log) for name, one in found.items()}
+
+
+def _less(
+    argument: str, options: ReadOptions, log: ReadLog, error: RecordError, *, ungraded: bool
+) -> dict[str, Predictions]:
+    """Samples without confidences and, where they may be `ungraded`, without correctness."""
+    named = (options.confidence, options.text, options.pattern, options.elicitation)
+    if not any(named) and any(words in error.problem for words in NO_CONFIDENCE):
+        try:
+            found = _bare(argument, options, log)
+        except RecordError as problem:
+            error = problem
+        else:
+            log.note(f"{argument}: its samples state no confidence; none is needed here")
+            return found
+    truth = (options.correct, options.outcome, options.gold, options.scorer, options.labels)
+    if not ungraded or options.format is not None or any((*named, *truth)):
+        raise error
+    try:
+        found = _bare(argument, options, log, graded=False)
+    except RecordError:
+        raise error from None
+    log.note(f"{argument}: read as texts, without correctness ({error.problem.partition(';')[0]})")
+    return found
 
 
 def _plain_texts(
@@ -100,11 +121,22 @@ def _plain_texts(
             continue
         if not pa.types.is_nested(columns.schema.field(name).type):
             continue
-        texts = [message_text(chat, name, Path(argument)) for chat in columns[name].to_pylist()]
+        chats = columns[name].to_pylist()
+        if _is_texts(columns.schema.field(name).type) and any(chat and chat[1:] for chat in chats):
+            raise RecordError(
+                f"{name}: expected one text in a row, got lists of texts; write a row for each sample",
+                argument,
+            )
+        texts = [message_text(chat, name, Path(argument)) for chat in chats]
         place = columns.column_names.index(name)
         columns = columns.set_column(place, name, pa.array(texts, pa.string()))
         log.note(f"{name}: chats; the last turn of the assistant is what was written")
     return read if columns is read.columns else dataclasses.replace(read, columns=columns)
+
+
+def _is_texts(kind: Any) -> bool:
+    """Whether a column of this type holds a list of texts in each row."""
+    return is_list(kind) and is_text(kind.value_type)
 
 
 def one_model(
@@ -114,7 +146,8 @@ def one_model(
     log: ReadLog,
     *,
     evidence: tuple[str, ...] = (),
-    labelled: bool = True,
+    labelled: bool | None = True,
+    option: str = "--only",
 ) -> Predictions:
     """The samples of the one model in some files.
 
@@ -124,7 +157,8 @@ def one_model(
         options: how to read them; files that name the same model are pooled.
         log: takes what was found out.
         evidence: columns to keep where the files have them.
-        labelled: whether they must say which answers are right.
+        labelled: whether they must say which answers are right, as for `load_samples`.
+        option: what names the model on the command line, for errors.
 
     Returns:
         Its predictions.
@@ -136,7 +170,7 @@ def one_model(
     found = load_samples(
         path, dataclasses.replace(options, only=None), log, evidence=evidence, labelled=labelled
     )
-    found = chosen(found, options.only) if len(found) > 1 else found
+    found = _named(found, options.only, option) if len(found) > 1 else found
     if len(found) != 1:
         raise InvalidInputError(
             f"{role}: expected the samples of one model, got {len(found)}: {', '.join(found)}; choose "
@@ -144,6 +178,12 @@ def one_model(
             "together with --pool"
         )
     return next(iter(found.values()))
+
+
+def _named(found: dict[str, Predictions], only: str | None, option: str) -> dict[str, Predictions]:
+    if only is not None and not any(is_chosen(name, only) for name in found):
+        raise unknown_name(option, only, found)
+    return chosen(found, only)
 
 
 models_option = click.option(
@@ -155,6 +195,28 @@ models_option = click.option(
 """Which model is which; for `two_models`."""
 
 
+def second_path(base: str, tuned: str | None, models: tuple[str, str] | None) -> str:
+    """Where the tuned model is: the same place as the base where `--models` names both there.
+
+    Args:
+        base: of the base model.
+        tuned: of the tuned one, or None.
+        models: both names, or None.
+
+    Returns:
+        The path of the tuned model.
+
+    Raises:
+        InvalidInputError: there is neither a second path nor names.
+    """
+    if tuned is None and models is None:
+        raise InvalidInputError(
+            f"TUNED: expected a second path beside {base!r}, got none; where one file holds both models, "
+            "name them: --models BASE TUNED"
+        )
+    return base if tuned is None else tuned
+
+
 def two_models(
     paths: tuple[str, str],
     options: ReadOptions,
@@ -163,7 +225,7 @@ def two_models(
     models: tuple[str, str] | None = None,
     roles: tuple[str, str] = ("BASE", "TUNED"),
     evidence: tuple[str, ...] = (),
-    labelled: bool = True,
+    labelled: bool | None = True,
 ) -> tuple[Predictions, Predictions]:
     """The samples of a base model and of a tuned one.
 
@@ -174,7 +236,7 @@ def two_models(
         models: their names, where files hold several.
         roles: the arguments' names, for errors.
         evidence: columns to keep where the files have them.
-        labelled: whether they must say which answers are right.
+        labelled: whether they must say which answers are right, as for `load_samples`.
 
     Returns:
         Both, under different names.
@@ -193,6 +255,7 @@ def two_models(
             log,
             evidence=evidence,
             labelled=labelled,
+            option="--only" if name is None else "--models",
         )
         for path, role, name in zip(paths, roles, names, strict=True)
     )
@@ -201,7 +264,7 @@ def two_models(
             f"{roles[1]}: expected {base.kind} predictions like those of {roles[0]}, got "
             f"{tuned.kind} predictions"
         )
-    if _same_rows(base, tuned):
+    if _same_rows(base, tuned, (*TRACES, *evidence)):
         log.warn(
             f"{roles[0]} and {roles[1]} hold the same rows, so nothing can differ; where a file holds "
             "both models, name them: --models BASE TUNED"
@@ -212,20 +275,24 @@ def two_models(
     return base, tuned
 
 
-def _same_rows(one: Predictions, other: Predictions) -> bool:
+def _same_rows(one: Predictions, other: Predictions, names: tuple[str, ...]) -> bool:
+    common = [
+        name
+        for name in dict.fromkeys(names)
+        if name in one.columns.column_names and name in other.columns.column_names
+    ]
     return (
         len(one) == len(other)
+        and (bool(common) or not np.isnan(one.label).all())
         and np.array_equal(one.label, other.label, equal_nan=True)
         and np.array_equal(one.confidence, other.confidence, equal_nan=True)
-        and all(
-            one.columns[name].equals(other.columns[name])
-            for name in TRACES
-            if name in one.columns.column_names and name in other.columns.column_names
-        )
+        and all(one.columns[name].equals(other.columns[name]) for name in common)
     )
 
 
-def _bare(argument: str, options: ReadOptions, log: ReadLog) -> dict[str, Predictions]:
+def _bare(
+    argument: str, options: ReadOptions, log: ReadLog, *, graded: bool = True
+) -> dict[str, Predictions]:
     sources = resolve((argument,), log=log)
     if options.pool:
         sources = [pooled(sources)]
@@ -233,7 +300,7 @@ def _bare(argument: str, options: ReadOptions, log: ReadLog) -> dict[str, Predic
     for source in sources:
         for path in source.files:
             with reading(path):
-                for block in _read(path, options, log):
+                for block in _read(path, options, log, graded):
                     own = block.model in (path.stem, path.name)
                     name = source.name if own else block.model
                     blocks.setdefault(name, []).append(block)
@@ -243,7 +310,7 @@ def _bare(argument: str, options: ReadOptions, log: ReadLog) -> dict[str, Predic
     }
 
 
-def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
+def _read(path: AnyPath, options: ReadOptions, log: ReadLog, graded: bool) -> Iterator[Predictions]:
     table = open_table(path, container_of(path))
     schema = {**table.schema, STAND_IN: pa.float64()}
     try:
@@ -252,6 +319,8 @@ def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predict
         raise RecordError(
             error.problem.replace(f", {STAND_IN!r}", ""), error.path, error.line
         ) from error
+    if not graded:
+        found = dataclasses.replace(found, kind="answer", label=None, gold=None)
     kept = {"answer": found.answer} if found.answer is not None else {}
     texts = [name for name in TEXT if name in table.schema]
     if texts and "text" in options.evidence:
@@ -260,6 +329,13 @@ def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predict
     hashed = found.prompt if found.prompt_id is None else None
     needed = [found.label, found.answer, found.gold, found.prompt_id, found.model, hashed]
     names = list(dict.fromkeys([n for n in (*needed, *kept.values()) if n is not None]))
+    if not names:
+        there = ", ".join(repr(name) for name in table.schema)
+        raise RecordError(
+            f"expected samples with a prompt, an answer or a text, got the columns {there or 'none'}; "
+            "name them with --prompt-id, --answer or --text",
+            show(path),
+        )
     blocks = _blocks(table.batches(names, BATCH_ROWS), found, kept, hashed, path)
     if options.labels is not None:
         blocks = attach_labels(blocks, path, options, log, ids=found.prompt_id is not None)

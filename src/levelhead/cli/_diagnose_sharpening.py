@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levelhead.cli._diagnose_samples import models_option, two_models
+from levelhead.cli._diagnose_samples import models_option, second_path, two_models
 from levelhead.cli._options import json_option, path_option, quiet_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._progress import Bar
@@ -101,13 +101,7 @@ def sharpening(
     would show, and INCONCLUSIVE otherwise. One file that holds both models is given once, with --models.
     """
     options = read_options(**given)
-    if tuned is None:
-        if models is None:
-            raise InvalidInputError(
-                f"TUNED: expected a second path beside {base!r}, got none; where one file holds both "
-                "models, name them: --models BASE TUNED"
-            )
-        tuned = base
+    tuned = second_path(base, tuned, models)
     check_targets((report, target(json_path)), (base, tuned))
     from levelhead.cli._diagnose import finish
 

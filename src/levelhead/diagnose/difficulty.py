@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from levelhead._arrays import BoolArray, FloatArray
-from levelhead._optional import optional_import
 from levelhead.advantages import AdvantageFunction
 from levelhead.diagnose._difficulty_amplify import (
     EstimatorCounts,
@@ -53,6 +52,7 @@ from levelhead.diagnose._difficulty_filters import (
     prompt_filter,
     rare_success_gate,
 )
+from levelhead.diagnose._difficulty_section import section_of
 from levelhead.diagnose._difficulty_shortcuts import (
     MARGIN,
     ShortcutTest,
@@ -272,9 +272,7 @@ def section(result: DifficultyResult) -> Section:
     Returns:
         The section.
     """
-    # data pipelines import this module for its filters, in many workers: they need no matplotlib
-    words = optional_import("levelhead.diagnose._difficulty_section", "pictures", "train")
-    return words.section_of(result)
+    return section_of(result)
 
 
 def _samples(predictions: Predictions, columns: Sequence[str] | None, name: str) -> _Samples:
