@@ -122,7 +122,9 @@ def drawn(t: int, n: int = 64) -> list[str]:
 
 def test_texts_and_steps_are_enough(tmp_path: Path) -> None:
     rows = [{"step": 10 * t, "text": text} for t in range(20) for text in drawn(t)]
-    assert "COLLAPSE BEYOND DRIFT" in invoke(table(tmp_path / "run.jsonl", rows))
+    assert "COLLAPSE BEYOND DRIFT" in invoke(
+        table(tmp_path / "run.jsonl", rows), "--drift-rate", 0.05
+    )
 
 
 def test_prompt_ids_and_texts_are_enough(tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_a_reward_that_is_not_right_or_wrong_is_left_out(tmp_path: Path) -> None
             "reward_b": np.linspace(0.1, 2.0, 64),
         }
         pq.write_table(pa.table(columns), tmp_path / f"completions_{t:05d}.parquet")
-    shown = invoke(tmp_path)
+    shown = invoke(tmp_path, "--drift-rate", 0.05)
     assert "COLLAPSE BEYOND DRIFT" in shown
     assert "read as texts, without correctness" in " ".join(shown.split())
     with pytest.raises(LevelheadError, match="reward_c"):

@@ -60,7 +60,7 @@ def test_the_same_with_strong_drift_is_within_it() -> None:
 
 
 def test_steady_shares_are_no_collapse() -> None:
-    r = diagnose_formats(*a_run(seed=1), runs=400)
+    r = diagnose_formats(*a_run(seed=1), rate=0.0, runs=400)
     assert r.verdict == "NO COLLAPSE"
     assert r.collapsed_at is None
     assert r.retained_low < 1.0 < r.retained_high
@@ -97,7 +97,10 @@ def test_few_consecutive_steps_cannot_beat_momentum() -> None:
     assert found.drift is not None
     assert 0.2 < found.drift.changes < 29 / 19
     told = [s for s in section(found).sentences if s.startswith("But latex/NL rose within ")]
-    assert "--momentum 0" in told[0]
+    assert "fewer than 6." in told[0]
+    # the rise is too short, however many of its steps are logged
+    assert "--drift-rate" in section(found).next_steps[0]
+    assert "--momentum 0" in section(found).next_steps[0]
     plain = diagnose_formats(formats, steps / 10, runs=400, momentum=0.0)
     assert plain.verdict == "COLLAPSE BEYOND DRIFT"
 
@@ -192,6 +195,10 @@ def test_unknown_texts_are_a_warning() -> None:
             r"runs: expected at least 400, got 9",
         ),
         (lambda: diagnose_formats(["a"] * 2, [0, 1], level=0.001), r"level: expected a number in"),
+        (
+            lambda: compare_formats(["a", None], ["a"]),  # type: ignore[list-item]
+            r"formats: expected the name of a format for every sample, got None; leave out",
+        ),
         (lambda: compare_formats([], ["a"]), r"base: expected at least one text in each set"),
         (lambda: compare_formats(["a"], ["a"], level=2), r"level: expected a number in \(0, 1\)"),
         (

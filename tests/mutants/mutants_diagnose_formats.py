@@ -7,6 +7,7 @@ from mutant import Mutant
 MEASURES = "levelhead.diagnose._formats_measures"
 DRIFT = "levelhead.diagnose._formats_drift"
 COMPARE = "levelhead.diagnose._formats_compare"
+WORDS = "levelhead.diagnose._formats_words"
 RULES = "levelhead.diagnose._formats_rules"
 
 MUTANTS = [
@@ -71,6 +72,22 @@ MUTANTS = [
         tests=[
             "tests/diagnose/test_formats_drift.py::test_steps_put_together_keep_as_much_of_the_noise_as_they_are_long"
         ],
+    ),
+    Mutant(
+        target=DRIFT,
+        old="n, gaps, rng, momentum, tick",
+        new="n, gaps, rng, momentum if rate is None else 0.0, tick",
+        why="simulates a given rate without the run's momentum",
+        tests=[
+            "tests/diagnose/test_formats_drift.py::test_a_given_rate_keeps_its_level_under_momentum"
+        ],
+    ),
+    Mutant(
+        target=WORDS,
+        old="if drift is None or drift.possible >= ENOUGH:",
+        new="if drift is None or drift.changes < ENOUGH:",
+        why="asks for more logged steps where the rise was too short for them",
+        tests=["tests/diagnose/test_formats_words.py::test_every_verdict_says_what_to_do"],
     ),
     Mutant(
         target=DRIFT,

@@ -9,29 +9,24 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-import pyarrow as pa
 
-from levelhead.cli._diagnose_samples import load_samples
+from levelhead.cli._diagnose_samples import load_samples, models_option, two_models
 from levelhead.cli._options import json_option, path_option, quiet_option, seed_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._progress import Bar
 from levelhead.cli._reading import read_options, reading_options
 from levelhead.errors import InvalidInputError, RecordError
-from levelhead.readers import AnyPath, ReadLog, ReadOptions, resolve, sniff
-from levelhead.readers._files import reading, show
-from levelhead.readers._logs import message_text, prompt_key
-from levelhead.readers._roles import TEXT, roles
+from levelhead.readers import ReadLog, ReadOptions, resolve, sniff
+from levelhead.readers._files import reading
 from levelhead.readers._sniff import container_of
-from levelhead.readers._tables import TEXT_BATCH_ROWS, open_table
-from levelhead.readers.columns import by_model
-from levelhead.readers.sources import chosen
-from levelhead.records import PROVENANCES, STATUSES, Predictions, as_ids, concat
+from levelhead.readers._tables import open_table
+from levelhead.records import Predictions, concat
 
 if TYPE_CHECKING:
     from levelhead.diagnose.formats import FormatsResult, Rule
@@ -44,6 +39,7 @@ Examples, a run over its steps, and one model against another:
   levelhead diagnose formats rollouts/ --batch-size 256 --learning-rate 0.5
   levelhead diagnose formats tuned.jsonl --baseline base.jsonl \\
       --rule 'table=^\\|.*\\|$'
+  levelhead diagnose formats both.parquet --models base tuned
 """
 
 UNRELATED = "texts states a confidence"
@@ -52,12 +48,6 @@ UNRELATED = "texts states a confidence"
 OFTEN = 500
 """Texts between two moves of the progress bar."""
 
-STAND_IN = "\0confidence"
-"""A column of confidences that no file has."""
-
-USUAL = "text"
-"""What the column of texts is called unless told otherwise; other usual names then do as well."""
-
 MAX_LISTED = 20
 """Columns and models that an error lists."""
 
@@ -65,6 +55,7 @@ MAX_LISTED = 20
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True)
 @click.option("--baseline", metavar="BASE", help="Compare with these texts, instead of over steps.")
+@models_option
 @click.option(
     "--rule",
     "own",
@@ -72,7 +63,7 @@ MAX_LISTED = 20
     metavar="NAME=REGEX",
     help="A format of your own, asked before all others (repeatable).",
 )
-@click.option("--column", default=USUAL, show_default=True, help="Column of the texts.")
+@click.option("--column", default="text", show_default=True, help="Column of the texts.")
 @click.option("--step-column", default="step", show_default=True, help="Column of the step.")
 @click.option(
     "--drift-rate",
@@ -86,7 +77,7 @@ MAX_LISTED = 20
     default=0.9,
     show_default=True,
     metavar="BETA",
-    help="Of the optimizer, per step; not used with a rate.",
+    help="Of the optimizer, per step; 0 for one without.",
 )
 @click.option(
     "--batch-size",
@@ -123,6 +114,7 @@ MAX_LISTED = 20
 def formats(
     files: tuple[str, ...],
     baseline: str | None,
+    models: tuple[str, str] | None,
     own: tuple[str, ...],
     column: str,
     step_column: str,
@@ -141,36 +133,39 @@ def formats(
     """Did one format take over in the texts of FILES, more than neutral drift would?
 
     FILES are the rollouts of a run with their step (TRL completions, verl rollouts, or any table of
-    texts and steps), or with --baseline the texts of two models. Neither confidences nor correctness
-    are needed. Formats are code, code+NL, latex/NL, boxed-only, tagged and other, by rules that
-    --rule extends.
+    texts and steps), or with --baseline or --models the texts of two models. Neither confidences nor
+    correctness are needed. Formats are code, code+NL, latex/NL, boxed-only, tagged and other, by
+    rules that --rule extends.
     """
     from levelhead.cli._diagnose import finish
     from levelhead.diagnose.formats import own_rules, section
 
-    rate = _rate(drift_rate, batch_size, group_size, learning_rate, baseline)
+    two = "--baseline" if baseline is not None else None if models is None else "--models"
+    rate = _rate(drift_rate, batch_size, group_size, learning_rate, two)
     rules = own_rules(own, where="--rule")
+    tuned, *others = files
+    if two is not None and others:
+        raise InvalidInputError(
+            f"FILES: expected one path beside {two}, got {len(files)}; give a folder or a quoted glob"
+        )
     inputs = (*files, baseline) if baseline is not None else files
     check_targets((report, target(json_path)), inputs)
     options, log = read_options(**given), ReadLog()
-    wanted = (column,) if baseline is not None else (column, step_column)
     try:
         with Bar("reading") as bar:
-            read = _read(files, "FILES", wanted, options, log)
-            base = (
-                None if baseline is None else _read((baseline,), "--baseline", wanted, options, log)
-            )
-            bar.say("classifying")
-            bar.set(0.2)
-            if base is None:
+            if two is not None:
+                paths = (baseline or tuned, tuned)
+                pair = _two(paths, models, column, options, log)
+                bar.say("classifying")
+                result = compare_texts(*pair, column, rules, level=false_alarms, seed=seed, bar=bar)
+            else:
+                read = _run(files, column, step_column, options, log)
+                bar.say("classifying")
+                bar.set(0.2)
                 result = _over_steps(
                     read, rules, column, step_column, bar,
                     rate=rate, momentum=momentum, level=false_alarms, seed=seed,
                 )  # fmt: skip
-            else:
-                result = compare_texts(
-                    base, read, column, rules, level=false_alarms, seed=seed, bar=bar
-                )
             bar.say("drawing")
             bar.set(0.95)
             found = section(result)
@@ -183,40 +178,86 @@ def formats(
     finish([found], report, json_path, quiet, log=log)
 
 
-def _read(
-    files: tuple[str, ...],
-    role: str,
-    wanted: tuple[str, ...],
+def _two(
+    paths: tuple[str, str],
+    models: tuple[str, str] | None,
+    column: str,
     options: ReadOptions,
     log: ReadLog,
+) -> tuple[Predictions, Predictions]:
+    """The texts of both models."""
+    roles = ("--baseline", "FILES") if models is None else ("BASE", "TUNED")
+    pair = two_models(
+        paths, options, log, models=models, roles=roles, evidence=(column,), labelled=None
+    )
+    for path, read in zip(paths, pair, strict=True):
+        _need(read, column, "--column", path)
+        _told(read, column, log)
+    base, tuned = pair
+    log.note(f"base: {base.model} ({paths[0]}); tuned: {tuned.model} ({paths[1]})")
+    return pair
+
+
+def _run(
+    files: tuple[str, ...], column: str, step_column: str, options: ReadOptions, log: ReadLog
 ) -> Predictions:
     """The texts of one model; several files are the steps of one run."""
     parts: list[Predictions] = []
+    said: set[str] = set()
     for file in files:
-        found = _samples(file, wanted, options, log)
+        own = ReadLog(warnings=log.warnings)
+        found = load_samples(file, options, own, evidence=(column, step_column), labelled=None)
+        for note in own.notes:  # what holds for every file of a run is said of the first
+            if (words := note.replace(file, "")) not in said:
+                log.note(note)
+            said.add(words)
         if len(found) > 1 and not (options.pool or len(files) > 1):
             listed = ", ".join(list(found)[:MAX_LISTED])
             raise InvalidInputError(
-                f"{role}: expected the texts of one model, got {len(found)}: {listed}; choose one with "
-                "--only NAME, or read them as one with --pool"
+                f"FILES: expected the texts of one model, got {len(found)}: {listed}; choose one with "
+                "--only NAME, read them as one with --pool, or compare two: --models BASE TUNED"
             )
         parts += found.values()
     read = dataclasses.replace(concat(parts), model=parts[0].model)
-    for name, option in zip(wanted, ("--column", "--step-column"), strict=False):
-        if name not in read.columns.column_names or read.columns[name].null_count == len(read):
-            with reading(Path(files[0])):
-                there = sniff(resolve(files[:1])[0].files[0]).columns
-            listed = ", ".join(dict.fromkeys((*read.columns.column_names, *there[:MAX_LISTED])))
-            raise InvalidInputError(
-                f"{option}: expected a column {name!r} with values in {read.model}, the columns are "
-                f"{listed or 'none'}; name one with {option}"
-            )
-    there = _with_texts(read, wanted[0])
-    if len(there) < len(read):
-        log.warn(
-            f"{len(read) - len(there):,} of {len(read):,} samples have no text and are left out"
+    if len(files) == 2 and not _holds(read, step_column):
+        base, tuned = files
+        raise InvalidInputError(
+            f"FILES: expected texts with their training step in a column {step_column!r} "
+            f"(--step-column), got none in {base} and {tuned}; to compare two models: levelhead "
+            f"diagnose formats {tuned} --baseline {base}"
         )
-    return there
+    _need(read, column, "--column", files[0])
+    more = "; or compare two models: --baseline BASE, or --models BASE TUNED"
+    _need(read, step_column, "--step-column", files[0], more)
+    _told(read, column, log)
+    return _with_texts(read, column)
+
+
+def _holds(read: Predictions, name: str) -> bool:
+    return name in read.columns.column_names and read.columns[name].null_count < len(read)
+
+
+def _need(read: Predictions, name: str, option: str, file: str, more: str = "") -> None:
+    """Whether a column is there, with the columns that are."""
+    if _holds(read, name):
+        return
+    path = resolve((file,))[0].files[0]
+    try:
+        with reading(path):
+            there = sniff(path).columns or tuple(open_table(path, container_of(path)).schema)
+    except RecordError:  # a log that is no table
+        there = tuple(read.columns.column_names)
+    listed = ", ".join(there[:MAX_LISTED]) + (", ..." if len(there) > MAX_LISTED else "")
+    raise InvalidInputError(
+        f"{option}: expected a column {name!r} with values in {file}, the columns are "
+        f"{listed or 'none'}; name one with {option}{more}"
+    )
+
+
+def _told(read: Predictions, column: str, log: ReadLog) -> None:
+    left = read.columns[column].null_count
+    if left:
+        log.warn(f"{left:,} of {len(read):,} samples have no text and are left out")
 
 
 def _with_texts(read: Predictions, column: str) -> Predictions:
@@ -225,90 +266,12 @@ def _with_texts(read: Predictions, column: str) -> Predictions:
     return read.take(np.asarray(texts.is_valid())) if texts.null_count else read
 
 
-def _samples(
-    file: str, wanted: tuple[str, ...], options: ReadOptions, log: ReadLog
-) -> dict[str, Predictions]:
-    """The samples of each model; where confidence or correctness are in the way, texts alone."""
-    options = dataclasses.replace(options, unlabelled="answer")
-    named = (
-        options.confidence, options.correct, options.outcome, options.text, options.gold,
-        options.elicitation, options.pattern, options.format, options.scorer, options.labels,
-    )  # fmt: skip
-    first, problem, found = ReadLog(), None, {}
-    try:
-        found = load_samples(file, options, first, evidence=wanted)
-    except RecordError as error:
-        if any(named):
-            raise
-        problem = error
-    else:
-        if all(wanted[0] in one.columns.column_names for one in found.values()):
-            log.notes += [note for note in first.notes if note not in log.notes]
-            log.warnings += [text for text in first.warnings if text not in log.warnings]
-            return found
-    try:
-        alone = _texts_alone(file, wanted, options)
-    except RecordError:
-        if problem is not None:
-            raise problem from None
-        return found
-    why = "" if problem is None else f", without correctness ({problem.problem.partition(';')[0]})"
-    log.note(f"{file}: read as texts{why}")
-    return alone
-
-
-def _texts_alone(
-    file: str, wanted: tuple[str, ...], options: ReadOptions
-) -> dict[str, Predictions]:
-    """Texts with the prompts and models that the file names, and nothing else."""
-    blocks: dict[str, list[Predictions]] = {}
-    for source in resolve((file,)):
-        for path in source.files:
-            with reading(path):
-                for block in _blocks_of_texts(path, wanted, options):
-                    name = source.name if block.model == path.stem else block.model
-                    blocks.setdefault(name, []).append(block)
-    return {name: concat(parts) for name, parts in chosen(blocks, options.only).items()}
-
-
-def _blocks_of_texts(
-    path: AnyPath, wanted: tuple[str, ...], options: ReadOptions
-) -> Iterator[Predictions]:
-    table = open_table(path, container_of(path))
-    usual = TEXT if wanted[0] == USUAL else ()
-    column = next((name for name in (wanted[0], *usual) if name in table.schema), None)
-    if column is None:
-        raise RecordError("expected a column of texts, got none of a usual name", show(path))
-    schema = {**table.schema, STAND_IN: pa.float64()}
-    found = roles(schema, dataclasses.replace(options, confidence=STAND_IN), path, ReadLog())
-    prompt = found.prompt_id or found.prompt
-    kept = {wanted[0]: column, **{name: name for name in wanted[1:] if name in table.schema}}
-    names = [name for name in (*kept.values(), prompt, found.model) if name is not None]
-    for columns, _ in table.batches(list(dict.fromkeys(names)), TEXT_BATCH_ROWS):
-        size, ids = len(columns[column]), None
-        if prompt is not None:
-            values = columns[prompt].to_pylist() if prompt != found.prompt_id else None
-            ids = as_ids(columns[prompt] if values is None else list(map(prompt_key, values)))
-        nothing = np.full(size, np.nan)
-        block = Predictions(
-            kind="answer",
-            confidence=nothing,
-            label=nothing,
-            status=np.full(size, STATUSES.index("missing"), np.int8),
-            provenance=np.full(size, PROVENANCES.index("missing"), np.int8),
-            model=path.stem,
-            prompt_id=ids,
-            columns=pa.table({name: columns[own] for name, own in kept.items()}),
-        )
-        yield from (block,) if found.model is None else by_model(block, columns[found.model])
-
-
 def _rate(
     drift_rate: float | None,
     batch_size: int | None,
     group_size: int,
     learning_rate: float | None,
-    baseline: str | None,
+    two: str | None,
 ) -> float | None:
     from levelhead.diagnose.formats import drift_rate as computed
 
@@ -321,9 +284,9 @@ def _rate(
         raise InvalidInputError(
             "--drift-rate: expected no --batch-size beside it; give one of them"
         )
-    if baseline is not None and (drift_rate is not None or batch_size is not None):
+    if two is not None and (drift_rate is not None or batch_size is not None):
         raise InvalidInputError(
-            "--baseline: expected no drift rate beside it, as two sets have no steps; leave it out"
+            f"{two}: expected no drift rate beside it, as two sets have no steps; leave it out"
         )
     if batch_size is None or learning_rate is None:
         return drift_rate
@@ -340,8 +303,6 @@ def _classified(
     for i, text in enumerate(texts):
         if i % OFTEN == 0:
             moved(i / len(texts))
-        if isinstance(text, list | dict):
-            text = message_text(text, column, Path(read.model))
         found.append(classify(None if text is None else str(text), rules))
     return found
 
@@ -429,4 +390,5 @@ def compare_texts(
         correct=base.label if base.kind == "answer" else None,
         level=level,
         seed=seed,
+        models=(base.model, tuned.model),
     )

@@ -65,6 +65,7 @@ class DriftTest:
             squared changes, on an arcsine scale; NaN with a given rate.
         steady_null: what drift of no rate exceeds in more than 5% of runs.
         changes: independent changes while the winner rose, as noise that momentum keeps is no new one.
+        possible: as many as there would be, were every step logged.
         rate: of the drift per step: that given, or the one whose shares are as rough as those seen.
         calibrated: whether it was found from the data.
         number: (3,) 2.5%, 50% and 97.5% of the effective number at the end under that rate.
@@ -76,6 +77,7 @@ class DriftTest:
     steady: float
     steady_null: float
     changes: float
+    possible: float
     rate: float
     calibrated: bool
     number: FloatArray
@@ -217,8 +219,8 @@ def drift_test(
         counts: (T, F) formats at each point; every row has samples.
         steps: (T,) ascending steps of the points.
         rate: of the drift per step, as `drift_rate` computes it; None where it is not known.
-        momentum: of the optimizer, in [0, 1): successive noise is alike by as much. Not used with a
-            `rate`.
+        momentum: of the optimizer, in [0, 1): successive noise is alike by as much. It averages, as
+            Adam does, and leaves the rate over many steps as it is.
         design_effect: by how much samples of one prompt alike widen the noise of a point, >= 1.
         runs: simulated runs for each rate.
         seed: of every random number.
@@ -238,24 +240,23 @@ def drift_test(
     if points < 2 or (rate is None and points < MIN_POINTS):
         nothing, none = np.full((points, formats), np.nan), math.nan
         return DriftTest(
-            none, none, none, none, none, rate is None, np.full(3, none), nothing, nothing
+            none, none, none, none, none, none, rate is None, np.full(3, none), nothing, nothing
         )
     rng = np.random.default_rng([seed, 11])
     # A format that the first samples lack is as likely as in the whole run, by one sample.
     prior = counts.sum(axis=0) / counts.sum()
     start = rng.dirichlet(counts[0] / design_effect + prior, size=runs)
     seen = _simulate(
-        np.tile(start, (tried.size, 1)), np.repeat(tried, runs), n, gaps, rng,
-        momentum if rate is None else 0.0, tick,
+        np.tile(start, (tried.size, 1)), np.repeat(tried, runs), n, gaps, rng, momentum, tick
     ).reshape(points, tried.size, runs, formats)  # fmt: skip
     own = counts / counts.sum(axis=1, keepdims=True)
     number, own_number = _end_number(seen, n), _end_number(own, n)
-    steady = steady_null = changes = math.nan
+    steady = steady_null = changes = possible = math.nan
     if rate is None:
         found, rough = _steadiness(seen, n)
         (steady, *_), (own_rough, *_) = (x.ravel() for x in _steadiness(own, n))
         p = _p(found >= steady - 1e-9)
-        changes = _changes(own[:, int(_end(own, n).argmax())], steps, momentum)
+        changes, possible = _changes(own[:, int(_end(own, n).argmax())], steps, momentum)
         steady_null = float(np.quantile(found, 0.95, axis=1).max())
         # Large rates are smooth again, as one format alone stays so; the smallest that fits is shown.
         fits = np.maximum.accumulate(np.median(rough, axis=1))
@@ -264,7 +265,7 @@ def drift_test(
         p, shown = _p(number <= own_number + 1e-9), 0
     band = np.quantile(seen[:, shown], [0.025, 0.975], axis=1)
     return DriftTest(
-        float(p.max()), float(steady), steady_null, changes, float(tried[shown]), rate is None,
+        float(p.max()), float(steady), steady_null, changes, possible, float(tried[shown]), rate is None,
         np.quantile(number[shown], [0.025, 0.5, 0.975]), band[0], band[1],
     )  # fmt: skip
 
@@ -342,13 +343,13 @@ def _steadiness(shares: npt.NDArray[Any], n: IntArray) -> tuple[FloatArray, Floa
     return best, rough
 
 
-def _changes(share: FloatArray, steps: IntArray, momentum: float) -> float:
-    """Independent changes between a tenth and nine tenths of a share's rise."""
+def _changes(share: FloatArray, steps: IntArray, momentum: float) -> tuple[float, float]:
+    """Independent changes between a tenth and nine tenths of a share's rise; and at all steps."""
     low, high = share[0] + 0.1 * (share[-1] - share[0]), share[0] + 0.9 * (share[-1] - share[0])
     end = int(np.flatnonzero(share >= min(high, share.max()))[0])
     begin = int(np.flatnonzero(share[: end + 1] <= max(low, share[: end + 1].min()))[-1])
     took = float(steps[end] - steps[begin]) * (1.0 - momentum) / (1.0 + momentum)
-    return min(float(end - begin), took)
+    return min(float(end - begin), took), took
 
 
 def _p(at_least: npt.NDArray[np.bool_]) -> FloatArray:

@@ -17,7 +17,17 @@ from levelhead.diagnose._formats_rules import MAX_OTHER, OTHER
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
 
-__all__ = ["FormatsResult", "build"]
+__all__ = [
+    "AS_NOISE",
+    "FEW_SAMPLES",
+    "FEW_STEPS",
+    "LEAST",
+    "ONE_FORMAT_ALONE",
+    "UNCLEAR",
+    "FormatsResult",
+    "build",
+    "next_steps",
+]
 
 TONES: dict[str, Tone] = {
     "COLLAPSE BEYOND DRIFT": "bad",
@@ -29,6 +39,15 @@ TONES: dict[str, Tone] = {
 
 ENOUGH = 6
 """Independent changes below which a steady rise is often not told from drift."""
+
+LEAST = 30
+"""Samples that the start and the end need."""
+
+FEW_SAMPLES = f"The start and the end need {LEAST} samples each."
+ONE_FORMAT_ALONE = "The start already has one format alone, so there was nothing left to collapse."
+UNCLEAR = "Too few samples tell whether half of the diversity is left."
+FEW_STEPS = "There are too few steps to tell selection from drift."
+AS_NOISE = "Sampling noise alone would lose as much diversity."
 
 DRAWN = 4
 """Formats that have a line in the picture."""
@@ -63,6 +82,8 @@ class FormatsResult:
         level: false-alarm level of the verdict.
         seed: of every random number.
         points: (B,) of the drift's band, its points.
+        logged: different steps; 2 for two sets.
+        models: names of the base and of the tuned model; none for a run.
     """
 
     verdict: str
@@ -88,6 +109,8 @@ class FormatsResult:
     level: float
     seed: int
     points: IntArray
+    logged: int
+    models: tuple[str, ...] = ()
 
 
 def build(r: FormatsResult) -> Section:
@@ -102,18 +125,122 @@ def build(r: FormatsResult) -> Section:
         measures=_measures(r),
         charts=[_chart(r)],
         tables=[_table(r)],
+        next_steps=next_steps(r),
         warnings=_warnings(r),
-        notes=[
-            f"{plural(int(r.counts.sum()), 'sample')} at {plural(len(r.counts), 'point')}; "
-            f"seed {r.seed}",
-            *_drift_notes(r),
-        ],
+        notes=[_counted(r), *_drift_notes(r)],
         data=_data(r),
     )
 
 
+def next_steps(r: FormatsResult) -> list[str]:
+    """What to do about a verdict.
+
+    Args:
+        r: the result.
+
+    Returns:
+        One or two sentences; none where nothing is to be done.
+    """
+    if r.verdict == "NO COLLAPSE":
+        return []
+    if r.verdict == "INCONCLUSIVE":
+        return [_unblock(r)]
+    again = (
+        f"Repeat the run with another seed: selection lets {r.winner} win again, drift may let "
+        "another."
+    )
+    if r.verdict == "WITHIN DRIFT":
+        known = r.drift is not None and not r.drift.calibrated
+        return [again] if known else [_decide(r), again]
+    cause = _cause(r)
+    if r.verdict == "COLLAPSE BEYOND DRIFT":
+        return [cause]
+    return [
+        "To tell selection from drift, diagnose the logged completions of the run over its steps, 8 or "
+        "more: levelhead diagnose formats COMPLETIONS.",
+        cause,
+    ]
+
+
+def _cause(r: FormatsResult) -> str:
+    if r.winner_accuracy_rank is None:
+        return (
+            f"Whether the reward preferred {r.winner}, its accuracy tells: give samples that say which "
+            "are right."
+        )
+    where = f"in {r.models[0]}" if r.models else "at the start"
+    if r.winner_accuracy_rank > 1:
+        return (
+            f"{r.winner} was not the most accurate {where}: check that the reward takes right answers in "
+            "the other formats."
+        )
+    return (
+        f"{r.winner} was the most accurate {where}. If the others are to stay, a KL penalty keeps them "
+        "(algorithm.kl.coef of levelhead train); levelhead.diagnose.formats.kl_optimum computes the "
+        "shares that it leaves."
+    )
+
+
+def _decide(r: FormatsResult) -> str:
+    """What would tell selection from drift where the rate is unknown."""
+    rate = "a given drift rate (--drift-rate, or --batch-size with --learning-rate)"
+    drift = r.drift
+    if drift is None or drift.possible >= ENOUGH:
+        return f"What would decide: {rate}, or more logged steps while {r.winner} rises."
+    return (
+        f"What would decide: {rate}; or --momentum 0, if the optimizer had none. More logged steps would "
+        "not, as the rise was too short."
+    )
+
+
+def _unblock(r: FormatsResult) -> str:
+    """What an inconclusive result lacks."""
+    if r.why == FEW_SAMPLES:
+        return f"Give at least {LEAST} samples {'of each model' if r.models else 'at both ends'}."
+    if r.why == ONE_FORMAT_ALONE:
+        return "If the texts differ in other ways, name these: --rule NAME=REGEX."
+    if r.why == FEW_STEPS:
+        return (
+            "Log at least 8 steps, or give the drift rate (--drift-rate, or --batch-size with "
+            "--learning-rate)."
+        )
+    if r.why == AS_NOISE:
+        return "Sample more prompts: the same fall may be beyond noise then."
+    if r.models and math.isnan(r.retained_low):
+        return "Sample at least 5 prompts of each model; from fewer no interval can be told."
+    unit = "prompts" if r.models else "samples of a step"
+    return f"Take more {unit}: four times as many make the interval half as wide."
+
+
+def _counted(r: FormatsResult) -> str:
+    if r.models:
+        each = [f"{plural(int(n), 'sample')} of {name}" for n, name in zip(
+            r.counts.sum(axis=1), r.models, strict=True)]  # fmt: skip
+        return f"{' and '.join(each)}; seed {r.seed}"
+    words = f"{plural(int(r.counts.sum()), 'sample')} of {plural(r.logged, 'step')}"
+    if len(r.counts) < r.logged:
+        least = int(r.counts.sum(axis=1).min())
+        words += (
+            f"; steps are put together to {plural(len(r.counts), 'point')} of at least "
+            f"{plural(least, 'sample')}, as shares of fewer are too noisy"
+        )
+        if r.drift is not None and not math.isnan(r.drift.p):
+            words += f" (the test against drift sees {plural(len(r.points), 'point')})"
+    return f"{words}; seed {r.seed}"
+
+
+def _sides(r: FormatsResult) -> tuple[str, str]:
+    return ("base", "tuned") if r.models else ("start", "end")
+
+
 def _headline(r: FormatsResult) -> str:
     first, last = float(r.number[0]), float(r.number[-1])
+    if r.models:
+        base, tuned = r.models
+        return (
+            f"The effective number of formats is {first:.2f} in {base} and {last:.2f} in {tuned}, where "
+            f"{r.winner} has {percent(_share(r, -1))}. {r.why}"
+        )
     return (
         f"The effective number of formats went from {first:.2f} to {last:.2f}; at the end {r.winner} "
         f"has {percent(_share(r, -1))}. {r.why}"
@@ -140,7 +267,8 @@ def _sentences(r: FormatsResult) -> list[str]:
     by = [f"number {r.winner_share_rank} by share"]
     if r.winner_accuracy_rank is not None:
         by.append(f"number {r.winner_accuracy_rank} by accuracy")
-    told.append(f"At the start {r.winner} was {' and '.join(by)}.")
+    where = f"In {r.models[0]}" if r.models else "At the start"
+    told.append(f"{where} {r.winner} was {' and '.join(by)}.")
     told.append("Formats are surface forms: they tell nothing of how varied the reasoning is.")
     return told
 
@@ -161,7 +289,7 @@ def _drift_sentences(r: FormatsResult, drift: DriftTest, alarm: str) -> list[str
         told.append(
             f"But {r.winner} rose within {drift.changes:.1f} independent changes of the noise (it lasts "
             "under momentum), and a real selection is often missed where these are fewer than "
-            f"{ENOUGH}: log more often, or give --drift-rate, or --momentum 0 if there was none."
+            f"{ENOUGH}."
         )
     return told
 
@@ -170,22 +298,26 @@ def _measures(r: FormatsResult) -> list[Measure]:
     drift, test = r.drift, r.homogeneity
     known = drift is not None and not math.isnan(drift.p)
     start = float(r.number[0])
+    before, after = _sides(r)
     found = [
-        Measure("effective number, start", start, note="of formats of equal share, as varied as these"),
         Measure(
-            "effective number, end",
+            f"effective number, {before}", start,
+            note="of formats of equal share, as varied as these",
+        ),
+        Measure(
+            f"effective number, {after}",
             float(r.number[-1]),
             null=float(drift.number[1]) if known and drift is not None else start,
-            note="null: the median under drift" if known else "null: as at the start",
+            note="null: the median under drift" if known else f"null: as in the {before}",
         ),
         Measure(
             "diversity retained", _none(r.retained), _none(r.retained_low), _none(r.retained_high),
-            percent=True, note="(N_eff - 1) at the end relative to the start",
+            percent=True, note=f"(N_eff - 1), {after} relative to {before}",
         ),
-        Measure("dominant share, start", float(r.counts[0].max() / r.counts[0].sum()), percent=True),
-        Measure("dominant share, end", _share(r, -1), percent=True),
-        Measure("entropy, end (nats)", float(r.entropy[-1])),
-        Measure("Jensen-Shannon from start", float(r.divergence[-1]), note="nats, at most 0.693"),
+        Measure(f"dominant share, {before}", float(r.counts[0].max() / r.counts[0].sum()), percent=True),
+        Measure(f"dominant share, {after}", _share(r, -1), percent=True),
+        Measure(f"entropy, {after} (nats)", float(r.entropy[-1])),
+        Measure(f"Jensen-Shannon from {before}", float(r.divergence[-1]), note="nats, at most 0.693"),
         Measure("other", r.other, null=f"<= {percent(MAX_OTHER)}", percent=True),
     ]  # fmt: skip
     if drift is not None:
@@ -203,22 +335,25 @@ def _measures(r: FormatsResult) -> list[Measure]:
 def _chart(r: FormatsResult) -> Chart:
     shares = r.counts / r.counts.sum(axis=1, keepdims=True)
     top = np.argsort(-shares.max(axis=0), kind="stable")[:DRAWN]
-    if r.drift is None:
+    if r.models:
+        base, tuned = r.models
         svg = bar_chart(
             [r.names[f] for f in top],
-            [("base", list(shares[0, top])), ("tuned", list(shares[-1, top]))],
-            label="shares of formats in both sets",
+            [(base, list(shares[0, top])), (tuned, list(shares[-1, top]))],
+            label=f"shares of formats in {base} and in {tuned}",
             prefix="formats-1",
             percent=True,
         )
-        return Chart("Shares of formats", "The most frequent formats in both sets.", svg)
+        return Chart("Shares of formats", "The most frequent formats of both models.", svg)
     curves = [Curve(r.names[f], r.steps.astype(float), shares[:, f]) for f in top]
     text = "Shares of the most frequent formats over the steps."
-    if np.isfinite(r.drift.low).all():
+    if r.drift is not None and np.isfinite(r.drift.low).all():
         f = r.names.index(r.winner)
         low, high = r.drift.low[:, f], r.drift.high[:, f]
         curves.append(
-            Curve("drift of " + r.winner, r.points.astype(float), (low + high) / 2.0, low, high)
+            Curve(
+                "drift of " + r.winner, r.points.astype(float), np.full_like(low, np.nan), low, high
+            )
         )
         text += f" The band holds the share of {r.winner} in 95% of runs with drift alone"
         text += (
@@ -236,14 +371,18 @@ def _chart(r: FormatsResult) -> Chart:
 
 def _table(r: FormatsResult) -> Table:
     shares = r.counts / r.counts.sum(axis=1, keepdims=True)
-    rows = [
-        (name, float(shares[0, f]), float(shares[-1, f]), _none(float(r.accuracy[f])))
-        for f, name in enumerate(r.names)
+    before, after = _sides(r)
+    header = ["format", f"share, {before}", f"share, {after}"]
+    rows: list[list[str | float | None]] = [
+        [name, float(shares[0, f]), float(shares[-1, f])] for f, name in enumerate(r.names)
     ]
-    return Table(
-        "Formats", ("format", "share, start", "share, end", "accuracy, start"), rows,
-        "accuracy: of the first samples, where five or more are labelled",
-    )  # fmt: skip
+    if np.isnan(r.accuracy).all():
+        return Table("Formats", header, rows)
+    for row, accuracy in zip(rows, r.accuracy, strict=True):
+        row.append(_none(float(accuracy)))
+    whose = f"of {r.models[0]}" if r.models else "of the first samples"
+    note = f"accuracy: {whose}, where five or more are labelled"
+    return Table("Formats", [*header, f"accuracy, {before}"], rows, note)
 
 
 def _warnings(r: FormatsResult) -> list[str]:
@@ -274,6 +413,7 @@ def _drift_notes(r: FormatsResult) -> list[str]:
 def _data(r: FormatsResult) -> dict[str, Any]:
     drift, test = r.drift, r.homogeneity
     return {
+        "models": list(r.models),
         "formats": list(r.names),
         "steps": r.steps.tolist(),
         "counts": r.counts.tolist(),
@@ -297,6 +437,7 @@ def _data(r: FormatsResult) -> dict[str, Any]:
             "steadiness": _none(drift.steady),
             "steadiness_null": _none(drift.steady_null),
             "independent_changes": _none(drift.changes),
+            "possible_changes": _none(drift.possible),
             "rate": _none(drift.rate),
             "calibrated": drift.calibrated,
         },

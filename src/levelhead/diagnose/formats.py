@@ -45,7 +45,16 @@ from levelhead.diagnose._formats_rules import (
     classify,
     own_rules,
 )
-from levelhead.diagnose._formats_words import FormatsResult, build
+from levelhead.diagnose._formats_words import (
+    AS_NOISE,
+    FEW_SAMPLES,
+    FEW_STEPS,
+    LEAST,
+    ONE_FORMAT_ALONE,
+    UNCLEAR,
+    FormatsResult,
+    build,
+)
 from levelhead.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -74,9 +83,6 @@ __all__ = [
 
 LOST = 0.5
 """Share of the start's diversity, N_eff - 1, of which no more may be left for a collapse."""
-
-LEAST = 30
-"""Samples that the start and the end need."""
 
 ONE_FORMAT = 0.05
 """N_eff - 1 at the start below which there was nothing to lose."""
@@ -110,7 +116,7 @@ def diagnose_formats(
         prompts: (N,) prompt of each; None where they are unknown.
         correct: (N,) 1 right, 0 wrong, NaN unknown; None where none is known.
         rate: drift per step, from `drift_rate`; any rate unless given.
-        momentum: of the optimizer, per step, in [0, 1); not used with a `rate`.
+        momentum: of the optimizer, per step, in [0, 1); 0 for one without.
         level: false-alarm level of the verdict, above 1 / (runs + 1) and below 1.
         runs: simulated runs for each rate, at least 400.
         least: samples of a point; chosen by how many there are unless given.
@@ -121,7 +127,8 @@ def diagnose_formats(
         The diagnosis.
 
     Raises:
-        InvalidInputError: lengths differ, there are not two steps, or an option is out of range.
+        InvalidInputError: lengths differ, a format is no text, there are not two steps, or an option
+            is out of range.
 
     Edge cases: fewer than 8 steps without a `rate` cannot be told from drift: `INCONCLUSIVE`, unless
         more than half of the diversity is left.
@@ -168,6 +175,7 @@ def diagnose_formats(
         verdict, why, **base, retained_low=low, retained_high=high, drift=drift, homogeneity=None,
         accuracy=accuracy, winner_accuracy_rank=_rank(accuracy, int(coarse[-1].argmax())),
         other=_other(formats), design_effect=effect, level=level, seed=seed, points=thin_steps,
+        logged=points.size,
     )  # fmt: skip
 
 
@@ -180,6 +188,7 @@ def compare_formats(
     correct: ArrayLike | None = None,
     level: float = 0.05,
     seed: int = 0,
+    models: tuple[str, str] = ("base", "tuned"),
 ) -> FormatsResult:
     """The formats of two sets of texts, against a permutation of prompts.
 
@@ -192,12 +201,13 @@ def compare_formats(
         correct: (N,) of the base: 1 right, 0 wrong, NaN unknown.
         level: false-alarm level of the verdict.
         seed: of every random number.
+        models: what both are called.
 
     Returns:
         The diagnosis; its steps are 0 and 1.
 
     Raises:
-        InvalidInputError: a set is empty, or lengths differ.
+        InvalidInputError: a set is empty, a format is no text, or lengths differ.
 
     Properties: where both sets come from one model, `COLLAPSE BEYOND NOISE` comes in at most a share
         `level` of comparisons.
@@ -226,7 +236,7 @@ def compare_formats(
         verdict, why, **found, retained_low=low, retained_high=high, drift=None, homogeneity=test,
         accuracy=accuracy, winner_accuracy_rank=_rank(accuracy, int(ends[1].argmax())),
         other=_other([*base, *tuned]), design_effect=1.0, level=level, seed=seed,
-        points=np.array([0, 1]),
+        points=np.array([0, 1]), logged=2, models=models,
     )  # fmt: skip
 
 
@@ -270,6 +280,12 @@ def _check(
 
 def _codes(formats: Sequence[str], start: np.ndarray) -> tuple[tuple[str, ...], IntArray]:
     """The formats as numbers, those that the start has most of first."""
+    for name in set(formats):
+        if not isinstance(name, str):
+            raise InvalidInputError(
+                f"formats: expected the name of a format for every sample, got {name!r}; leave out "
+                "samples without a text"
+            )
     first = Counter(f for f, is_start in zip(formats, start, strict=True) if is_start)
     names = sorted(set(formats), key=lambda name: (-first[name], name == OTHER, name))
     number = {name: i for i, name in enumerate(names)}
@@ -382,15 +398,14 @@ def _untested(
 ) -> tuple[str, str] | None:
     """The verdict where no test is needed for it: nothing can be said, or half may be left."""
     if int(ends.sum(axis=1).min()) < LEAST:
-        return "INCONCLUSIVE", f"The start and the end need {LEAST} samples each."
+        return "INCONCLUSIVE", FEW_SAMPLES
     if float(effective_number(ends[0])) - 1.0 < ONE_FORMAT:
-        words = "The start already has one format alone, so there was nothing left to collapse."
-        return "INCONCLUSIVE", words
+        return "INCONCLUSIVE", ONE_FORMAT_ALONE
     if retained <= LOST:
         return None
     if interval[0] > LOST:
         return "NO COLLAPSE", "More than half of the diversity of the start is left."
-    return "INCONCLUSIVE", "Too few samples tell whether half of the diversity is left."
+    return "INCONCLUSIVE", UNCLEAR
 
 
 def _run_verdict(
@@ -403,7 +418,7 @@ def _run_verdict(
     if (found := _untested(ends, retained, interval)) is not None:
         return found
     if math.isnan(drift.p):
-        return "INCONCLUSIVE", "There are too few steps to tell selection from drift."
+        return "INCONCLUSIVE", FEW_STEPS
     if drift.calibrated:
         beyond = "The winner rose more steadily than drift of any rate does."
         within = "The winner rose no more steadily than drift can."
@@ -426,4 +441,4 @@ def _two_verdict(
         return found
     if test.p_number <= level:
         return "COLLAPSE BEYOND NOISE", "Sampling noise alone loses less diversity."
-    return "INCONCLUSIVE", "Sampling noise alone would lose as much diversity."
+    return "INCONCLUSIVE", AS_NOISE
