@@ -204,6 +204,10 @@ def test_weights_alone_and_beside_predictions(tmp_path: Path) -> None:
         rows, write(tmp_path / "y.jsonl", samples([0.5] * 20, 0.5, "a")), "--weights", base, tuned
     )
     assert verdicts(both)["updates"] == "DENSE"
+    alone = run(rows, tmp_path / "y.jsonl")
+    assert {name: one["title"] for name, one in alone.items()} == {
+        name: one["title"] for name, one in both.items()
+    }  # a section is called the same whether it is diagnosed or not
     with pytest.raises(LevelheadError, match="an input"):
         run(base, tuned, "-o", base / "model.safetensors")
     with pytest.raises(LevelheadError, match="TUNED: expected weights like the other"):

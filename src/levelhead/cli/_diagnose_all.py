@@ -40,10 +40,10 @@ FEW = 2
 
 TITLES = {
     "audit": "Overconfidence",
-    "sharpening": "Sharpening",
-    "formats": "Formats",
+    "sharpening": "Sharpened or expanded?",
+    "formats": "Formats of the answers",
     "difficulty": "Difficulty and shortcuts",
-    "updates": "Updates of the weights",
+    "updates": "Which weights changed",
     "truth": "Indifference to truth",
 }
 
