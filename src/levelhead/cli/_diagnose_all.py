@@ -44,7 +44,7 @@ TITLES = {
     "formats": "Formats of the answers",
     "difficulty": "Difficulty and shortcuts",
     "updates": "Which weights changed",
-    "truth": "Indifference to truth",
+    "truth": "Truth: do claims follow beliefs?",
 }
 
 
