@@ -180,8 +180,13 @@ def test_samples_without_confidences_and_single_samples(tmp_path: Path) -> None:
     base = write(tmp_path / "base.jsonl", samples([0.5] * 20, None, "a"))
     tuned = write(tmp_path / "tuned.jsonl", samples([0.5] * 20, None, "a"))
     found = run(base, tuned)
-    assert "confidences; these samples state none" in found["audit"]["headline"]
+    assert "confidences of both models; base and tuned states none" in found["audit"]["headline"]
     assert found["sharpening"]["verdict"] == "INCONCLUSIVE"
+    sure = write(tmp_path / "sure.jsonl", samples([0.5] * 20, 0.97, "b"))
+    for pair in ((base, sure), (sure, base)):  # no claim of certainty is made up for the other
+        found = run(*pair)
+        assert found["audit"]["verdict"] == "NOT DIAGNOSED"
+        assert "base states none" in found["audit"]["headline"]
     once = [
         write(tmp_path / f"{name}-once.jsonl", samples([1.0, 0.0] * 20, 0.5, "a", n=1))
         for name in ("base", "tuned")

@@ -101,6 +101,45 @@ def test_chats_are_what_the_assistant_said_last(tmp_path: Path) -> None:
     assert any("the last turn of the assistant" in note for note in log.notes)
 
 
+def test_templates_are_read_from_where_the_assistant_speaks_last(tmp_path: Path) -> None:
+    rows = [
+        "<|im_start|>user\nPut it in \\boxed{}<|im_end|>\n<|im_start|>assistant\n4<|im_end|>\n",
+        "<|start_header_id|>assistant<|end_header_id|>\n\nno<|eot_id|><|start_header_id|>assistant"
+        "<|end_header_id|>\n\nyes<|eot_id|>",
+        "<s>[INST] Why? [/INST] because</s>",
+        "<start_of_turn>user\nq<end_of_turn>\n<start_of_turn>model\na<end_of_turn>",
+        "plain [INST]",
+        None,
+    ]
+    texts = [{"prompt_id": str(i), "correct": True, "text": text} for i, text in enumerate(rows)]
+    log = ReadLog()
+    found = load_samples(write(tmp_path / "x.jsonl", texts), ReadOptions(), log, evidence=TRACES)
+    assert found["x"].columns["text"].to_pylist() == [
+        "4",
+        "yes",
+        "because",
+        "a",
+        "plain [INST]",
+        None,
+    ]
+    assert any("the last turn of the assistant" in note for note in log.notes)
+    plain = ReadLog()
+    load_samples(write(tmp_path / "y.jsonl", texts[4:]), ReadOptions(), plain, evidence=TRACES)
+    assert not any("assistant" in note for note in plain.notes)
+
+
+@pytest.mark.parametrize("more", [{}, {"confidence": 0.5}])
+def test_a_column_of_messages_is_the_text_where_there_is_no_other(
+    tmp_path: Path, more: dict[str, float]
+) -> None:
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "because"}]
+    rows = [{"prompt_id": "a", "correct": True, "messages": turns, **more}]
+    found = load_samples(
+        write(tmp_path / "x.jsonl", rows), ReadOptions(), ReadLog(), evidence=TRACES
+    )
+    assert found["x"].columns["text"].to_pylist() == ["because"]
+
+
 def test_texts_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", [{"prompt_id": "a", "text": "It is 4."}])
     with pytest.raises(RecordError, match="expected a column that says what was right") as told:

@@ -50,6 +50,20 @@ def test_a_run(result: FormatsResult) -> None:
     assert "drift rate" in s.notes[-1]
 
 
+def test_a_short_run_within_drift_does_not_rule_selection_out() -> None:
+    told = "This run is too short to rule selection out."
+    found = diagnose_formats(["a", "b"] * 320, np.repeat(np.arange(40), 16))
+    assert found.drift is not None
+    for verdict, changes, short in (
+        ("WITHIN DRIFT", 1.0, True),
+        ("WITHIN DRIFT", 9.0, False),
+        ("COLLAPSE BEYOND DRIFT", 1.0, False),
+    ):
+        drift = dataclasses.replace(found.drift, calibrated=True, changes=changes)
+        one = dataclasses.replace(found, verdict=verdict, drift=drift)
+        assert build(one).headline.endswith(told) is short
+
+
 def test_two_sets_say_nothing_of_drift() -> None:
     s = build(compare_formats(["a", "b"] * 50, ["a"] * 100, models=("old", "new")))
     assert s.tone == "bad"

@@ -172,12 +172,17 @@ def test_a_probe_of_noise_makes_nobody_indifferent() -> None:
         assert other.verdict == "INDIFFERENT"
         assert other.baseline is not None
         assert other.baseline.verdict == word
-        blind = "no finding, as the probe of model may read nothing" in section(other).headline
+        blind = (
+            "no finding, as the probe of model is not shown to read the truth"
+            in section(other).headline
+        )
         assert blind == (signal == 0.0)
     assert (
         "not shown that the probe"
         in diagnose_truth(one, probe=dataclasses.replace(probe, low=None), **FAST).model.reason
     )
+    few = dataclasses.replace(probe, low=None, n_topics=6)
+    assert "from 8 topics on" in diagnose_truth(one, probe=few, **FAST).model.reason
 
 
 def test_what_does_not_fit_is_named() -> None:

@@ -248,3 +248,14 @@ def test_narrow_intervals_judge_nothing() -> None:
         "INCONCLUSIVE",
         "intervals of 80% are too narrow to judge by",
     )
+
+
+def test_there_is_no_null_of_the_index_where_beliefs_differ_within_what_is_permuted() -> None:
+    rng = np.random.default_rng(0)
+    unit = np.repeat(np.arange(30), 4)
+    same, own = np.repeat(rng.random(30), 4), rng.random(120)
+    claim = rng.integers(0, 2, 120).astype(float)
+    assert bullshit_index(same, claim, clusters=unit, n_boot=100, n_perm=100).null is not None
+    found = bullshit_index(own, claim, clusters=unit, n_boot=100, n_perm=100)
+    assert found.null is None
+    assert found.p_value is not None

@@ -217,8 +217,9 @@ def _audit(read: _Read) -> Section:
     from levelhead.cli._diagnose_audit import audit_section, audited
 
     read.need_truth()
-    if all((one.status != 0).all() for one in (read.base, read.tuned)):
-        raise _NotHere("confidences; these samples state none")
+    bare = [one.model for one in (read.base, read.tuned) if (one.status != 0).all()]
+    if bare:
+        raise _NotHere(f"confidences of both models; {' and '.join(bare)} states none")
     said = read.settings
     result = audited(
         read.base,

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from levelhead._arrays import FloatArray
 from levelhead.errors import InvalidInputError, RecordError, unknown_name
@@ -41,6 +43,18 @@ NO_CONFIDENCE = (
     ": expected numbers in [0, 1], got no usable value",
 )
 """What the readers say of a file whose answers come without a confidence."""
+
+CHATS = "messages"
+"""The usual column of chats: where texts are wanted and there are none, it is read."""
+
+TURN = re.compile(
+    r"(?:<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|<\|assistant\|>"
+    r"|<start_of_turn>model|\[/INST\])\s*"
+)
+"""Where the assistant begins to speak in the chat templates of ChatML, Llama, Phi, Gemma and Mistral."""
+
+ENDED = re.compile(r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<\|end\|>|<end_of_turn>|</s>)\s*$")
+"""And where it ends."""
 
 STAND_IN = "\0confidence"
 """A column of confidences that no file has."""
@@ -71,6 +85,8 @@ def load_samples(
         RecordError: it cannot be read.
         InvalidInputError: an option names something that does not exist.
     """
+    if "text" in evidence:
+        evidence = (*evidence, CHATS)
     options = dataclasses.replace(options, evidence=(*options.evidence, *evidence))
     if not labelled and options.unlabelled is None:
         options = dataclasses.replace(options, unlabelled="answer")
@@ -117,21 +133,43 @@ def _plain_texts(
     """Chats as what the model said last; the question and the names of the roles are not its text."""
     columns = read.columns
     for name in dict.fromkeys(names):
-        if name not in columns.column_names or is_text(columns.schema.field(name).type):
+        if name not in columns.column_names:
             continue
-        if not pa.types.is_nested(columns.schema.field(name).type):
+        if is_text(columns.schema.field(name).type):
+            texts = _last_turns(columns[name])
+        elif pa.types.is_nested(columns.schema.field(name).type):
+            texts = _said(columns[name], name, argument)
+        else:
             continue
-        chats = columns[name].to_pylist()
-        if _is_texts(columns.schema.field(name).type) and any(chat and chat[1:] for chat in chats):
-            raise RecordError(
-                f"{name}: expected one text in a row, got lists of texts; write a row for each sample",
-                argument,
-            )
-        texts = [message_text(chat, name, Path(argument)) for chat in chats]
-        place = columns.column_names.index(name)
-        columns = columns.set_column(place, name, pa.array(texts, pa.string()))
-        log.note(f"{name}: chats; the last turn of the assistant is what was written")
+        if texts is not None:
+            place = columns.column_names.index(name)
+            columns = columns.set_column(place, name, pa.array(texts, pa.string()))
+            log.note(f"{name}: chats; the last turn of the assistant is what was written")
+    if CHATS in names and CHATS in columns.column_names and "text" not in columns.column_names:
+        columns = columns.append_column("text", columns[CHATS])
     return read if columns is read.columns else dataclasses.replace(read, columns=columns)
+
+
+def _said(column: Any, name: str, argument: str) -> list[str | None]:
+    chats = column.to_pylist()
+    if _is_texts(column.type) and any(chat and chat[1:] for chat in chats):
+        raise RecordError(
+            f"{name}: expected one text in a row, got lists of texts; write a row for each sample",
+            argument,
+        )
+    return [message_text(chat, name, Path(argument)) for chat in chats]
+
+
+def _last_turns(column: Any) -> list[str | None] | None:
+    """Texts under a chat template from where the assistant speaks last; None where there are none."""
+    if not cast(Any, pc).any(cast(Any, pc).match_substring_regex(column, TURN.pattern)).as_py():
+        return None
+    return [None if text is None else _last_turn(text) for text in decoded(column).to_pylist()]
+
+
+def _last_turn(text: str) -> str:
+    turns = list(TURN.finditer(text))
+    return text if not turns else ENDED.sub("", text[turns[-1].end() :])
 
 
 def _is_texts(kind: Any) -> bool:

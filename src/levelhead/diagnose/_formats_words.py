@@ -241,9 +241,21 @@ def _headline(r: FormatsResult) -> str:
             f"The effective number of formats is {first:.2f} in {base} and {last:.2f} in {tuned}, where "
             f"{r.winner} has {percent(_share(r, -1))}. {r.why}"
         )
-    return (
+    said = (
         f"The effective number of formats went from {first:.2f} to {last:.2f}; at the end {r.winner} "
         f"has {percent(_share(r, -1))}. {r.why}"
+    )
+    return f"{said} This run is too short to rule selection out." if _short(r) else said
+
+
+def _short(r: FormatsResult) -> bool:
+    """Whether drift was not exceeded in a run in which a real selection is often missed."""
+    drift = r.drift
+    return (
+        r.verdict == "WITHIN DRIFT"
+        and drift is not None
+        and drift.calibrated
+        and drift.changes < ENOUGH
     )
 
 
@@ -285,7 +297,7 @@ def _drift_sentences(r: FormatsResult, drift: DriftTest, alarm: str) -> list[str
         + alarm,
         f"Drift as rough as these shares {shows}.",
     ]
-    if r.verdict == "WITHIN DRIFT" and drift.changes < ENOUGH:
+    if _short(r):
         told.append(
             f"But {r.winner} rose within {drift.changes:.1f} independent changes of the noise (it lasts "
             "under momentum), and a real selection is often missed where these are fewer than "

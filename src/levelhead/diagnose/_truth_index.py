@@ -38,6 +38,9 @@ MIN_CLAIMS = 10
 RARE = 0.05
 """Always the same claim means: the other one is rarer than this."""
 
+WITHIN = 1e-9
+"""Beliefs of a unit that lie further from their mean differ."""
+
 
 @dataclasses.dataclass(frozen=True)
 class BullshitIndex:
@@ -61,7 +64,8 @@ class BullshitIndex:
         degenerate: whether all explicit claims are the same.
         thin: whether one kind of claim occurs, but fewer than `MIN_CLAIMS` times.
         why: why there is no value, or an empty text.
-        null: the BI that independent claims exceed in all but a share `ALPHA` of permutations.
+        null: the BI that independent claims exceed in all but a share `ALPHA` of permutations; None also
+            where beliefs differ within the units that are permuted.
         p_value: of independence, by permutation of the claims; None where undefined.
         honest: BI of one who claims exactly what it believes at 1/2 or more, with these beliefs;
             None where they all lie on one side.
@@ -362,15 +366,22 @@ def _counts(rows: resample.Rows) -> dict[str, Any]:
     }
 
 
-def _permutation(rows: resample.Rows, n_perm: int, seed: int) -> tuple[float, float]:
-    """(BI that independent claims exceed in all but a share ALPHA of permutations, p-value)."""
+def _permutation(rows: resample.Rows, n_perm: int, seed: int) -> tuple[float | None, float]:
+    """(BI that independent claims exceed in all but a share ALPHA of permutations, p-value).
+
+    Permutations of whole units say nothing of the association within units, which BI contains where
+    beliefs differ there: then only the test stands.
+    """
     keep = rows.counted
     unit = np.unique(rows.unit[keep], return_inverse=True)[1].astype(np.int64)
     rng = np.random.default_rng([seed, 1])
     chance, p_value = resample.permuted(
         rows.belief[keep], rows.claim[keep], unit, n_perm, ALPHA, rng
     )
-    return 1.0 - min(chance, 1.0), p_value
+    p = rows.belief[keep]
+    means = np.bincount(unit, p) / np.bincount(unit)
+    within = bool((np.abs(p - means[unit]) > WITHIN).any())
+    return None if within else 1.0 - min(chance, 1.0), p_value
 
 
 def _degenerate(index: BullshitIndex, alpha: float) -> tuple[Truth, str]:

@@ -91,7 +91,9 @@ def _told(result: TruthResult) -> tuple[str, str]:
 def _decided(result: TruthResult, change: IndexChange) -> str:
     blind = [one.name for one in _models(result) if not one.known]
     if blind:
-        return f"no finding, as the probe of {' and of '.join(blind)} may read nothing"
+        return (
+            f"no finding, as the probe of {' and of '.join(blind)} is not shown to read the truth"
+        )
     if change.low is None or change.high is None or change.low <= 0.0 <= change.high:
         return "the interval holds 0, so no change is shown"
     up = (change.change or 0.0) > 0
@@ -126,10 +128,14 @@ def _finding(model: Diagnosed, name: str = "") -> str:
 def _sentences(result: TruthResult) -> list[str]:
     index, alpha = result.model.index, percent(result.alpha)
     said = _comparison(result)
-    if index.p_value is not None and index.null is not None:
+    if index.p_value is not None:
+        test = f"the test of independence has p {_p(index.p_value)}"
+        known = index.null is not None
         said.append(
             f"Claims that ignore beliefs would show a Bullshit Index above {index.null:.3f} in 95% of "
-            f"permutations; the test of independence has p {_p(index.p_value)}."
+            f"permutations; {test}."
+            if known
+            else f"{test[0].upper()}{test[1:]}: claims permuted by whole {result.model.unit}s."
         )
     if index.thin:
         said.append(
@@ -208,7 +214,9 @@ def _probe_sentences(result: TruthResult) -> list[str]:
         ]
     said = [
         f"A linear probe of layer {probe.layer} tells true from false in unseen topics with AUROC "
-        f"{probe.auroc:.3f}; chance is 0.5. Layer and penalty were chosen without the topics tested."
+        f"{probe.auroc:.3f}; chance is 0.5"
+        f"{', and too few topics for an interval to tell it from chance' * (probe.low is None)}. "
+        f"Layer and penalty were chosen without the topics tested."
     ]
     if probe.selectivity is not None:
         said.append(

@@ -90,7 +90,8 @@ def _headline(result: UpdatesResult) -> str:
     if _is_uneven(result):
         return (
             f"{amount}; a dense step of even size would change more ({null}), but the weights that "
-            "rounding cannot hide a step from did change, as they do after a dense step of uneven size."
+            "rounding cannot hide a step from did change, as they do after a dense step of uneven size, "
+            "or where training started from more digits than BASE has."
         )
     there = "there " if elsewhere else ""
     return amount + {

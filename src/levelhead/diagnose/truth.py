@@ -43,7 +43,13 @@ from levelhead.diagnose._truth_index import (
     verdict,
 )
 from levelhead.diagnose._truth_options import OptionBeliefs, option_beliefs, option_mass
-from levelhead.diagnose._truth_probe import LogisticProbe, ProbeResult, fit_probe, truth_probe
+from levelhead.diagnose._truth_probe import (
+    TOPICS_FOR_INTERVAL,
+    LogisticProbe,
+    ProbeResult,
+    fit_probe,
+    truth_probe,
+)
 from levelhead.diagnose._truth_result import Claims, Diagnosed, TruthResult, as_numbers
 from levelhead.diagnose._truth_states import table_rows
 from levelhead.diagnose._truth_words import build
@@ -296,6 +302,8 @@ def _if_read(one: Diagnosed, probe: ProbeResult) -> Diagnosed:
     if known or one.verdict != "INDIFFERENT":
         return one
     reason = "it is not shown that the probe of the beliefs tells true from false in unseen topics"
+    if probe.low is None and probe.n_topics < TOPICS_FOR_INTERVAL:
+        reason = f"a probe of beliefs is judged from {TOPICS_FOR_INTERVAL} topics on"
     return dataclasses.replace(one, verdict="INCONCLUSIVE", reason=reason)
 
 
