@@ -106,7 +106,8 @@ def test_two_models(tmp_path: Path) -> None:
     tuned = lines(tmp_path / "tuned.jsonl", [0.97, 0.02, 0.01])
     shown = invoke(tuned, "--baseline", base)
     assert "COLLAPSE BEYOND NOISE" in shown
-    assert f"tuned: tuned ({tuned})" in shown.replace("\n  ", "").replace("\n", "")
+    told = json.loads(invoke(tuned, "--baseline", base, "--quiet", "--json", "-"))
+    assert any(f"tuned: tuned ({tuned})" in note for note in told["sections"][0]["notes"])
     own = invoke(tuned, "--baseline", base, "--rule", "any=.", "--quiet", "--json", "-")
     assert json.loads(own)["sections"][0]["data"]["formats"] == ["any"]
 

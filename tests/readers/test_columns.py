@@ -231,6 +231,9 @@ def test_a_text_with_a_label_a_pattern_and_a_convention(tmp_path: Path) -> None:
     found = one(tmp_path, percent)
     assert found.kind == "event"
     assert found.status_counts() == {"ok": 1, "out_of_range": 1}
+    graded = {"output": ["<answer>37</answer>"], "gold": ["37"]}
+    with pytest.raises(RecordError, match="got percentages in the answer tags; name the column"):
+        one(tmp_path, graded, elicitation="percent_tag")
     both = {"output": ["<answer>37.9</answer>, <answer>5</answer>"], "outcome": [1]}
     assert one(tmp_path, both).confidence.tolist() == [0.05]
     assert one(tmp_path, both, convention="paper_compat").confidence.tolist() == [0.37]

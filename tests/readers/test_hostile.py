@@ -243,7 +243,7 @@ FILES: dict[str, tuple[Make, str]] = {
     "texts without tags": (lines({"completion": "I am sure", "correct": 1}), "--pattern"),
     "a percentage instead of an answer": (
         lines({"output": "<answer>37</answer>", "gold": "37"}),
-        "got percentages in the answer tags",
+        "expected texts with <confidence>0.8</confidence>, got none",
     ),
     "gold without answers": (lines({"confidence": 0.5, "gold": "37"}, {}), "--correct"),
     "newer schema": (
