@@ -161,7 +161,7 @@ def _pytest(
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # pytest would compile every plugin in each run
     }
     if quick:
-        environment |= {"MUTANT_EXAMPLES": "5", "MUTANT_TESTS_OF_A_FILE": "3"}
+        environment |= {"MUTANT_EXAMPLES": "5", "MUTANT_TESTS_OF_A_FILE": "1"}
     arguments = ["-x", "-q", "-p", "no:cacheprovider", "--no-header"]
     arguments += ["-p", "_hypothesis_pytestplugin", "-p", "mutant_plugin"]
     arguments += ["--tb=line", "-o", "addopts=--import-mode=importlib"]

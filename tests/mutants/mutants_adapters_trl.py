@@ -17,14 +17,14 @@ MUTANTS = [
         old="return [None if math.isnan(value) else value for value in rewards.tolist()]",
         new="return rewards.tolist()",
         why="TRL would take NaN as well, but other trainers would not",
-        tests=REWARD_TESTS,
+        tests=["tests/adapters/test_trl_rewards.py::test_events"],
     ),
     Mutant(
         target=REWARDS,
         old="rewards = np.where(np.isnan(said.truth), np.nan, bottom)",
         new="rewards = np.where(np.isnan(said.truth) & said.formed, np.nan, bottom)",
         why="punishes malformed output whose outcome nobody knows",
-        tests=REWARD_TESTS,
+        tests=["tests/adapters/test_trl_rewards.py::test_events"],
     ),
     Mutant(
         target=REWARDS,

@@ -27,21 +27,21 @@ MUTANTS = [
         old='sign = 1.0 if metric.better == "lower" else -1.0',
         new="sign = 1.0",
         why="a drop of AUROC, accuracy or Trust is worse",
-        tests=COMPARE,
+        tests=["tests/audit/test_compare.py::test_better_and_worse_follow_the_metric_s_direction"],
     ),
     Mutant(
         target="levelhead.audit.compare",
         old="fill_null(-1)",
         new="fill_null(0)",
         why="a row without an id belongs to no prompt",
-        tests=COMPARE,
+        tests=["tests/audit/test_compare.py::test_rows_without_an_id_have_no_partner"],
     ),
     Mutant(
         target="levelhead.audit.compare",
         old="codes_a, codes_b = np.flatnonzero(keep_a), np.flatnonzero(keep_b)",
         new="codes_a, codes_b = np.arange(keep_a.sum()), np.arange(keep_b.sum())",
         why="row i stays opposite row i although other rows do not count",
-        tests=COMPARE,
+        tests=["tests/audit/test_compare.py::test_row_order_survives_rows_that_do_not_count"],
     ),
     Mutant(
         target="levelhead.audit.model_records",
@@ -76,7 +76,9 @@ MUTANTS = [
         old="self._parsed(tally).merge(theirs if other.tally_parsed is None else other.tally_parsed)",
         new="self._parsed(tally).merge(other.tally_parsed or Tally())",
         why="a part without gaps was parsed as a whole",
-        tests=COLLECT,
+        tests=[
+            "tests/audit/test_model_records.py::test_a_part_of_a_file_without_gaps_still_counts_as_parsed"
+        ],
     ),
     Mutant(
         target="levelhead.audit.model_records",
@@ -118,7 +120,9 @@ MUTANTS = [
         old="return row.p_value if apart == (row.p_value <= 1.0 - level) else None",
         new="return row.p_value",
         why="prints chance beside an interval that excludes 0",
-        tests=COMPARE,
+        tests=[
+            "tests/audit/test_compare.py::test_a_p_value_that_contradicts_the_interval_is_not_shown"
+        ],
     ),
     Mutant(
         target="levelhead.cli._console",

@@ -24,8 +24,8 @@ MUTANTS = [
     ),
     Mutant(
         target="levelhead.cli._diagnose_samples",
-        old="texts = [message_text(chat, name, Path(argument)) for chat in",
-        new="texts = [str(chat) for chat in",
+        old="return [message_text(chat, name, Path(argument)) for chat in chats]",
+        new="return [str(chat) for chat in chats]",
         why="takes the question and the names of the roles for what the model wrote",
         tests=[f"{SAMPLES}::test_chats_are_what_the_assistant_said_last"],
     ),

@@ -20,77 +20,91 @@ MUTANTS = [
         old="near = ((wide + (np.uint32(0x7FFF) + even)) >> np.uint32(16)).astype(np.uint16)",
         new="near = (wide >> np.uint32(16)).astype(np.uint16)",
         why="cuts digits off instead of rounding to the nearest",
-        tests=["tests/diagnose/test_updates_bits.py"],
+        tests=["tests/diagnose/test_updates_bits.py::test_rounding_is_torchs"],
     ),
     Mutant(
         target=BITS,
         old="return (here + above) / 2 - size, size - (here + below) / 2",
         new="return (here + above) / 2 - size, (here + above) / 2 - size",
         why="takes the spacing for the same on both sides of a power of two",
-        tests=["tests/diagnose/test_updates_bits.py"],
+        tests=["tests/diagnose/test_updates_bits.py::test_half_gaps_by_hand"],
     ),
     Mutant(
         target=NULL,
         old="return ndtr(-away / step) + ndtr(-toward / step)\n\n\n@dataclasses",
         new="return 2 * ndtr(-2 * away / step)\n\n\n@dataclasses",
         why="a step must cross the whole gap, and not half of it, to be rounded away from a number",
-        tests=["tests/diagnose/test_updates_null.py"],
+        tests=["tests/diagnose/test_updates_null.py::test_what_rounding_makes_of_two_dense_steps"],
     ),
     Mutant(
         target=NULL,
         old="    starts[powers] = True\n",
         new="    starts[powers] = starts[powers]\n",
         why="strata by size alone: within one the spacing differs, and noise overlaps beyond the null",
-        tests=["tests/diagnose/test_updates_null.py"],
+        tests=["tests/diagnose/test_updates_null.py::test_strata_hold_weights_of_one_spacing_only"],
     ),
     Mutant(
         target=NULL,
         old="    rest, other = ((x > 0) - slope * x for x in",
         new="    rest, other = ((x > 0) * 1.0 for x in",
         why="forgets that the step's size is matched to the same changes: z is too narrow",
-        tests=["tests/diagnose/test_updates_null.py"],
+        tests=[
+            "tests/diagnose/test_updates_null.py::test_z_is_standard_where_every_weight_is_sampled"
+        ],
     ),
     Mutant(
         target=NULL,
         old="    variance = within * (1 / n + 1 / m) + between * max(1 / m - 1 / n, 0.0)\n",
         new="    variance = (within + between) * (1 / n + 1 / m)\n",
         why="takes the same weights for ones that were drawn anew: the test is far too timid",
-        tests=["tests/diagnose/test_updates_null.py"],
+        tests=[
+            "tests/diagnose/test_updates_null.py::test_z_is_standard_where_every_weight_is_sampled"
+        ],
     ),
     Mutant(
         target=NULL,
         old="    small = (expected >= OPEN_P) & (w != 0)\n",
         new="    small = expected >= OPEN_P\n",
         why="weights that a mask holds at 0 make a dense step look sparse",
-        tests=["tests/diagnose/test_updates_null.py"],
+        tests=[
+            "tests/diagnose/test_updates_null.py::test_weights_held_at_zero_are_not_open_to_a_step"
+        ],
     ),
     Mutant(
         target=SHARED,
         old="        for part, axis in ((row, 1), (column, 0)):\n",
         new="        for part, axis in ((row, 1),):\n",
         why="columns that move more in any run are sold as what two runs share",
-        tests=["tests/diagnose/test_updates_shared.py"],
+        tests=[
+            "tests/diagnose/test_updates_shared.py::test_the_fit_is_the_chance_that_was_drawn_from"
+        ],
     ),
     Mutant(
         target=SHARED,
         old="    return -fitted()[0] * open_to[stratum]\n",
         new="    return -fitted()[0]\n",
         why="the last digits of two fits agree, and count as something shared",
-        tests=["tests/diagnose/test_updates_shared.py"],
+        tests=[
+            "tests/diagnose/test_updates_shared.py::test_what_the_spacing_decides_alone_leaves_nothing"
+        ],
     ),
     Mutant(
         target=PAIRS,
         old="            form = min(one.form, two.form, key=lambda form: form.digits)\n",
         new="            form = max(one.form, two.form, key=lambda form: form.digits)\n",
         why="compares the changes of a rounded run with those of one that was not",
-        tests=["tests/diagnose/test_tensors_pairs.py"],
+        tests=[
+            "tests/diagnose/test_tensors_pairs.py::test_two_runs_are_compared_in_the_coarsest_format_of_three"
+        ],
     ),
     Mutant(
         target=TENSORS,
         old="        if (now := held.size()) < end:\n",
         new="        if (now := held.size()) < 0:\n",
         why="a file that is cut off while it is read ends the process without a word",
-        tests=["tests/diagnose/test_tensors.py"],
+        tests=[
+            "tests/diagnose/test_tensors.py::test_a_file_that_is_cut_off_while_it_is_read_is_an_error"
+        ],
     ),
     Mutant(
         target=RANK,
@@ -111,7 +125,7 @@ MUTANTS = [
         old='math.sqrt(rank) if settings.get("use_rslora") else rank',
         new="rank",
         why="rank-stabilized adapters are scaled by the root of the rank",
-        tests=["tests/diagnose/test_tensors_lora.py"],
+        tests=["tests/diagnose/test_tensors_lora.py::test_updates_are_pefts"],
     ),
     Mutant(
         target=RUN,

@@ -116,7 +116,7 @@ MUTANTS = [
         old="np.quantile(good, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])",
         new="np.quantile(good, [1.0 - level, level])",
         why="the whole error probability goes into each end",
-        tests=RESAMPLE,
+        tests=["tests/metrics/test_resample.py::test_percentile"],
     ),
     Mutant(
         target="levelhead.metrics.intervals",
@@ -158,7 +158,9 @@ MUTANTS = [
         old="return (1 + extreme) / (1 + known.size)",
         new="return extreme / known.size",
         why="a p-value of exactly 0 from finitely many permutations",
-        tests=PAIRED,
+        tests=[
+            "tests/metrics/test_paired.py::test_accuracy_interval_is_that_of_paired_proportions"
+        ],
     ),
     Mutant(
         target="levelhead.metrics.paired",
@@ -172,7 +174,9 @@ MUTANTS = [
         old="return alike * middle + (1.0 - alike) * min(middle, NEAR_ZERO * low)",
         new="return middle",
         why="an overestimate of an error near zero counts as noise that averages out",
-        tests=PAIRED,
+        tests=[
+            "tests/metrics/test_paired.py::test_an_error_near_zero_takes_nothing_from_the_upper_end"
+        ],
     ),
     Mutant(
         target="levelhead.metrics.paired",

@@ -104,21 +104,23 @@ MUTANTS = [
         old='np.searchsorted(self.edges, keys, side="right")',
         new='np.searchsorted(self.edges, keys, side="left")',
         why="a number on a threshold belongs to the symbol above",
-        tests=["tests/lab/test_sampler.py"],
+        tests=["tests/lab/test_sampler.py::test_symbols_split_the_numbers_at_their_thresholds"],
     ),
     Mutant(
         target="levelhead.lab._batches",
         old="        place = np.minimum(place.astype(np.int64), g - 1)\n",
         new="        place = np.zeros(cell.size, np.int64)\n",
         why="always lets the first sample deviate: too few of the likeliest symbol are left",
-        tests=["tests/lab/test_sampler.py"],
+        tests=[
+            "tests/lab/test_sampler.py::test_remembered_groups_have_the_composition_of_independent_draws"
+        ],
     ),
     Mutant(
         target="levelhead.lab._batches",
         old="        advantages = deviations / (self.scales[owners] + self.eps)\n",
         new="        advantages = deviations / (np.std(deviations, axis=0, ddof=1) + self.eps)\n",
         why="divides by the scale of this visit, which is GRPO again",
-        tests=["tests/lab/test_sampler.py"],
+        tests=["tests/lab/test_sampler.py::test_remembered_scales_are_those_of_ema_std"],
     ),
     Mutant(
         target=ACTORS,

@@ -27,7 +27,9 @@ MUTANTS = [
         old="        return self.first + i if self.lines is None else int(self.lines[i])\n",
         new="        return i + 1 if self.lines is None else int(self.lines[i])\n",
         why="errors name the row of the batch instead of the row of the file",
-        tests=HOSTILE,
+        tests=[
+            "tests/readers/test_hostile.py::test_an_error_in_the_second_batch_names_the_row_of_the_file"
+        ],
     ),
     Mutant(
         target="levelhead.readers.rlcr",

@@ -43,21 +43,23 @@ MUTANTS = [
         old="return float(curve.coverage[kept[-1]]) if kept.size else 0.0",
         new="return float(curve.coverage[kept.size - 1]) if kept.size else 0.0",
         why="counts the thresholds that pass, wrong where the risk falls again",
-        tests=TESTS,
+        tests=["tests/metrics/test_selective.py::test_coverage_at_risk_by_hand"],
     ),
     Mutant(
         target=TARGET,
         old="curve.risk <= limit + RISK_TOLERANCE",
         new="curve.risk <= limit",
         why="2 errors in 20 of weight 0.1 are 0.10000000000000006 and miss a limit of 10%",
-        tests=TESTS,
+        tests=["tests/metrics/test_selective.py::test_coverage_at_risk_knows_decimals"],
     ),
     Mutant(
         target=TARGET,
         old="unanswered = (float(ends[last]) - target) / weight",
         new="unanswered = 0.0",
         why="answers the whole last tie block, so that more than the coverage is answered",
-        tests=TESTS,
+        tests=[
+            "tests/metrics/test_selective.py::test_a_certain_model_gets_its_error_rate_wherever_its_errors_stand"
+        ],
     ),
     Mutant(
         target=TIES,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mutant import Mutant
 
-BASE = ["tests/tasks/test_base.py"]
 SURVEY = [
     "tests/tasks/test_survey.py::test_the_rows_are_those_of_the_file",
     "tests/tasks/test_survey.py::test_the_split_is_4366_to_2000_with_one_rate",
@@ -17,14 +16,16 @@ MUTANTS = [
         old='hashlib.sha256(f"{seed}:{key(item)}".encode())',
         new='hashlib.sha256(f"{key(item)}".encode())',
         why="every seed gives the same order",
-        tests=BASE,
+        tests=[
+            "tests/tasks/test_base.py::test_a_shuffle_follows_from_the_seed_and_the_texts_alone"
+        ],
     ),
     Mutant(
         target="levelhead.tasks._base",
         old="        if elicited.answer is None:\n            return 0.0",
         new="        if elicited.answer is None:\n            return None",
         why="no answer cannot be judged, so silence is not wrong",
-        tests=BASE,
+        tests=["tests/tasks/test_base.py::test_an_answer_task_judges_the_parsed_answer"],
     ),
     Mutant(
         target="levelhead.tasks.survey",

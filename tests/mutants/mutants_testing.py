@@ -6,7 +6,6 @@ from mutant import Mutant
 
 METRICS = ["tests/testing/test_metric.py::test_a_wrong_metric_is_caught"]
 RULES = ["tests/testing/test_rule.py::test_a_wrong_rule_is_caught"]
-ESTIMATORS = ["tests/testing/test_advantage.py"]
 
 MUTANTS = [
     Mutant(
@@ -70,62 +69,62 @@ MUTANTS = [
         old="angle = math.degrees(math.atan2(across, along)) if across or along else 90.0",
         new="angle = math.degrees(math.atan2(across, abs(along))) if across or along else 90.0",
         why="the opposite direction passes for proportional",
-        tests=ESTIMATORS,
+        tests=["tests/testing/test_advantage.py::test_a_wrong_estimator_is_caught"],
     ),
     Mutant(
         target="levelhead.testing._gradient",
         old="        for _ in range(visits):",
         new="        for _ in range(0 * visits):",
         why="an estimator with a memory is only tried on first visits",
-        tests=ESTIMATORS,
+        tests=["tests/testing/test_advantage.py::test_second_visits_count_too"],
     ),
     Mutant(
         target="levelhead.testing._gradient",
         old="direction = np.eye(pi.size)[tokens] - pi  # (M, G, K)",
         new="direction = np.eye(pi.size)[tokens]  # (M, G, K)",
         why="the gradient of a log-probability without its second term",
-        tests=ESTIMATORS,
+        tests=["tests/testing/test_advantage.py::test_right_estimators_pass"],
     ),
     Mutant(
         target="levelhead.testing._advantage",
         old='    if gradient in ("biased", "other") and not largest > BIAS_DEGREES:',
         new='    if gradient in ("biased",) and not largest > BIAS_DEGREES:',
         why="an unbiased estimator passes for one of another objective",
-        tests=ESTIMATORS,
+        tests=["tests/testing/test_advantage.py::test_what_is_declared_biased_must_be"],
     ),
     Mutant(
         target="levelhead.testing._advantage",
         old="np.where(g == group, r, changed)",
         new="np.where(g == group, r, r)",
         why="the rewards that are changed stay the same",
-        tests=ESTIMATORS,
+        tests=["tests/testing/test_advantage.py::test_a_wrong_estimator_is_caught"],
     ),
     Mutant(
         target="levelhead.testing._advantage",
         old="    case.advantages(rewards, groups)\n    for what, given",
         new="    for what, given",
         why="nothing can be written to, as nothing is called",
-        tests=ESTIMATORS,
+        tests=["tests/testing/test_advantage.py::test_a_wrong_estimator_is_caught"],
     ),
     Mutant(
         target="levelhead.testing._advantage",
         old="(10.0 * r[::-1] + 3.0, 1e-3 * r, -1e3 * r, anything, np.zeros_like(r))",
         new="(10.0 * r[::-1] + 3.0,)",
         why="a leak that only shows where other rewards are small or odd passes",
-        tests=ESTIMATORS,
+        tests=["tests/testing/test_advantage.py::test_other_groups_may_have_rewards_of_any_kind"],
     ),
     Mutant(
         target="levelhead.testing._advantage",
         old="BIAS_DEGREES = 0.01",
         new="BIAS_DEGREES = 1.0",
         why="a small bias counts as none",
-        tests=ESTIMATORS,
+        tests=["tests/testing/test_advantage.py::test_half_a_degree_is_a_bias"],
     ),
     Mutant(
         target="levelhead.testing._gradient",
         old="itertools.chain(small, large)",
         new="itertools.chain(small)",
         why="an estimator that is another one in large groups passes",
-        tests=ESTIMATORS,
+        tests=["tests/testing/test_advantage.py::test_large_groups_are_enumerated_as_well"],
     ),
 ]
