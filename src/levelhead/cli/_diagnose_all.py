@@ -185,7 +185,6 @@ class _Read:
     ) -> None:
         self.base, self.tuned = base, tuned
         self.options, self.settings, self.progress = options, settings, progress
-        self.column = settings.column
 
     def need_truth(self) -> None:
         for one in (self.base, self.tuned):
@@ -207,10 +206,11 @@ class _Read:
                 )
 
     def need_texts(self) -> None:
+        column = self.settings.column
         for one in (self.base, self.tuned):
             there = one.columns.column_names
-            if self.column not in there or one.columns[self.column].null_count == len(one):
-                raise _NotHere(f"texts of both models in a column {self.column!r} (--column)")
+            if column not in there or one.columns[column].null_count == len(one):
+                raise _NotHere(f"texts of both models in a column {column!r} (--column)")
 
 
 def _audit(read: _Read) -> Section:
@@ -251,7 +251,7 @@ def _formats(read: _Read) -> Section:
     read.need_texts()
     said = read.settings
     found = compare_texts(
-        read.base, read.tuned, read.column, level=1.0 - said.level, seed=said.seed
+        read.base, read.tuned, said.column, level=1.0 - said.level, seed=said.seed
     )
     return section(found)
 
@@ -267,7 +267,7 @@ def _difficulty(read: _Read) -> Section:
         read.base,
         estimator=read.settings.estimator,
         group_size=read.settings.group_size,
-        text=(read.column,),
+        text=(read.settings.column,),
         alpha=1.0 - read.settings.level,
         seed=read.settings.seed,
     )
