@@ -69,7 +69,7 @@ leaderboard: $(PEERS_STAMP)
 
 test-peers: $(PEERS_STAMP)
 	$(PEERS)/python -m pytest tests/adapters tests/audit/test_on_ray.py \
-		tests/cli/test_doctor.py tests/cli/test_engine_verl.py tests/diagnose/test_difficulty_filters.py
+		tests/cli/test_doctor.py tests/cli/test_engine_verl.py tests/diagnose/difficulty/test_filters.py
 
 # A training step beside TRL's, in the environment that has both.
 bench-train: $(PEERS_STAMP)

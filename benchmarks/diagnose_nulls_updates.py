@@ -22,8 +22,8 @@ import numpy as np
 from harness import RESULTS, machine, one_thread, write
 from scipy.stats import binomtest
 
-from levelhead.diagnose._updates_shared import SHARED
 from levelhead.diagnose.updates import diagnose_updates
+from levelhead.diagnose.updates._shared import SHARED
 
 REPEATS, QUICK_REPEATS = 500, 25
 Z_LEVEL, LEVEL = 2.3263478740408408, 0.01

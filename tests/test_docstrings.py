@@ -44,6 +44,7 @@ DOCUMENTED = (
     "calibrators",
     "recalibration",
     "audit",
+    "diagnose",
     "guard",
     "predict",
     "lab",
@@ -54,7 +55,7 @@ DOCUMENTED = (
     "tasks",
     "train",
 )
-FUNCTIONS_ONLY = ("audit", "guard", "lab", "adapters", "probe", "train")
+FUNCTIONS_ONLY = ("audit", "diagnose", "guard", "lab", "adapters", "probe", "train")
 EXAMPLES = (
     "losses",
     "metrics",

@@ -19,7 +19,8 @@ COMMAND = "python tests/test_signatures.py --write"
 def signatures(package: Path) -> list[str]:
     """One line for each public name of each public module, and for each public method.
 
-    Where a folder's `__init__` lists names, the others in the folder's files are internal.
+    Where a folder's `__init__` lists names, the others in the folder's files are internal; what it
+    takes from files that begin with an underscore is the folder's own.
     """
     found: set[str] = set()
     for path in package.rglob("*.py"):
@@ -32,8 +33,21 @@ def signatures(package: Path) -> list[str]:
             names = _exported(tree)
             if folder.exists() and folder.parent != package:
                 names &= _exported(ast.parse(folder.read_text(encoding="utf-8"))) or names
-            found.update(_of_module(".".join(parts), tree, names))
+            module = ".".join(parts)
+            found.update(_of_module(module, tree, names))
+            for name in sorted(names) if path.name == "__init__.py" else ():
+                found.update(_of_private(module, name, tree, path.parent))
     return sorted(found)
+
+
+def _of_private(module: str, name: str, tree: ast.Module, folder: Path) -> Iterator[str]:
+    """What a folder's `__init__` takes from one of its files that begin with an underscore."""
+    for node in tree.body:
+        if not isinstance(node, ast.ImportFrom) or name not in {one.name for one in node.names}:
+            continue
+        if str(node.module).startswith(f"{module}._"):
+            file = folder / f"{str(node.module)[len(module) + 1 :]}.py"
+            yield from _of_module(module, ast.parse(file.read_text(encoding="utf-8")), {name})
 
 
 def _of_module(module: str, tree: ast.Module, names: set[str]) -> Iterator[str]:
@@ -56,6 +70,8 @@ def _of_module(module: str, tree: ast.Module, names: set[str]) -> Iterator[str]:
                     yield f"{module}.{target.id}"
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
+                if str(node.module).startswith(f"{module}._"):
+                    continue
                 if (alias.asname or alias.name) in names:
                     yield f"{module}.{alias.asname or alias.name} <- {node.module}.{alias.name}"
 
@@ -128,6 +144,10 @@ def test_a_change_of_a_signature_is_seen(tmp_path: Path) -> None:
         "levelhead.a.b.f(a, *, b: int=1) -> float",
         "levelhead.a.f <- levelhead.a.b.f",
     ]
+    (package / "a" / "_c.py").write_text('__all__ = ["h", "i"]\ndef h(b): ...\ndef i(): ...\n')
+    (package / "a" / "__init__.py").write_text('from levelhead.a._c import h\n__all__ = ["h"]\n')
+    assert "levelhead.a.h(b)" in signatures(package)
+    assert not [line for line in signatures(package) if "_c" in line or ".i(" in line]
 
 
 def test_the_frozen_file_is_not_empty_and_sorted() -> None:

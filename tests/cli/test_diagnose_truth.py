@@ -87,7 +87,7 @@ def test_an_interrupt_keeps_what_needs_no_probe(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("levelhead.diagnose.truth.truth_probe", stop)
+    monkeypatch.setattr("levelhead.diagnose.truth._diagnose.truth_probe", stop)
     states, report = tmp_path / "h.npz", tmp_path / "r.html"
     np.savez(states, hidden=np.zeros((150, 2)), label=np.arange(150) % 2, topic=np.arange(150) % 10)
     kept = run(files[0], *COLUMNS, "--hidden-states", states, "-o", report)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from mutant import Mutant
 
-BITS = "levelhead.diagnose._updates_bits"
-NULL = "levelhead.diagnose._updates_null"
-RANK = "levelhead.diagnose._updates_rank"
-RUN = "levelhead.diagnose._updates_run"
-SHARED = "levelhead.diagnose._updates_shared"
-TENSORS = "levelhead.diagnose._tensors"
-PAIRS = "levelhead.diagnose._tensors_pairs"
-LORA = "levelhead.diagnose._tensors_lora"
-VIEW = "levelhead.diagnose._updates_view"
+BITS = "levelhead.diagnose.updates._bits"
+NULL = "levelhead.diagnose.updates._null"
+RANK = "levelhead.diagnose.updates._rank"
+RUN = "levelhead.diagnose.updates._run"
+SHARED = "levelhead.diagnose.updates._shared"
+TENSORS = "levelhead.diagnose.updates._tensors"
+PAIRS = "levelhead.diagnose.updates._tensors_pairs"
+LORA = "levelhead.diagnose.updates._tensors_lora"
+VIEW = "levelhead.diagnose.updates._view"
 
 MUTANTS = [
     Mutant(
@@ -20,28 +20,28 @@ MUTANTS = [
         old="near = ((wide + (np.uint32(0x7FFF) + even)) >> np.uint32(16)).astype(np.uint16)",
         new="near = (wide >> np.uint32(16)).astype(np.uint16)",
         why="cuts digits off instead of rounding to the nearest",
-        tests=["tests/diagnose/test_updates_bits.py::test_rounding_is_torchs"],
+        tests=["tests/diagnose/updates/test_bits.py::test_rounding_is_torchs"],
     ),
     Mutant(
         target=BITS,
         old="return (here + above) / 2 - size, size - (here + below) / 2",
         new="return (here + above) / 2 - size, (here + above) / 2 - size",
         why="takes the spacing for the same on both sides of a power of two",
-        tests=["tests/diagnose/test_updates_bits.py::test_half_gaps_by_hand"],
+        tests=["tests/diagnose/updates/test_bits.py::test_half_gaps_by_hand"],
     ),
     Mutant(
         target=NULL,
         old="return ndtr(-away / step) + ndtr(-toward / step)\n\n\n@dataclasses",
         new="return 2 * ndtr(-2 * away / step)\n\n\n@dataclasses",
         why="a step must cross the whole gap, and not half of it, to be rounded away from a number",
-        tests=["tests/diagnose/test_updates_null.py::test_what_rounding_makes_of_two_dense_steps"],
+        tests=["tests/diagnose/updates/test_null.py::test_what_rounding_makes_of_two_dense_steps"],
     ),
     Mutant(
         target=NULL,
         old="    starts[powers] = True\n",
         new="    starts[powers] = starts[powers]\n",
         why="strata by size alone: within one the spacing differs, and noise overlaps beyond the null",
-        tests=["tests/diagnose/test_updates_null.py::test_strata_hold_weights_of_one_spacing_only"],
+        tests=["tests/diagnose/updates/test_null.py::test_strata_hold_weights_of_one_spacing_only"],
     ),
     Mutant(
         target=NULL,
@@ -49,7 +49,7 @@ MUTANTS = [
         new="    rest, other = ((x > 0) * 1.0 for x in",
         why="forgets that the step's size is matched to the same changes: z is too narrow",
         tests=[
-            "tests/diagnose/test_updates_null.py::test_z_is_standard_where_every_weight_is_sampled"
+            "tests/diagnose/updates/test_null.py::test_z_is_standard_where_every_weight_is_sampled"
         ],
     ),
     Mutant(
@@ -58,7 +58,7 @@ MUTANTS = [
         new="    variance = (within + between) * (1 / n + 1 / m)\n",
         why="takes the same weights for ones that were drawn anew: the test is far too timid",
         tests=[
-            "tests/diagnose/test_updates_null.py::test_z_is_standard_where_every_weight_is_sampled"
+            "tests/diagnose/updates/test_null.py::test_z_is_standard_where_every_weight_is_sampled"
         ],
     ),
     Mutant(
@@ -67,7 +67,7 @@ MUTANTS = [
         new="    small = expected >= OPEN_P\n",
         why="weights that a mask holds at 0 make a dense step look sparse",
         tests=[
-            "tests/diagnose/test_updates_null.py::test_weights_held_at_zero_are_not_open_to_a_step"
+            "tests/diagnose/updates/test_null.py::test_weights_held_at_zero_are_not_open_to_a_step"
         ],
     ),
     Mutant(
@@ -76,7 +76,7 @@ MUTANTS = [
         new="        for part, axis in ((row, 1),):\n",
         why="columns that move more in any run are sold as what two runs share",
         tests=[
-            "tests/diagnose/test_updates_shared.py::test_the_fit_is_the_chance_that_was_drawn_from"
+            "tests/diagnose/updates/test_shared.py::test_the_fit_is_the_chance_that_was_drawn_from"
         ],
     ),
     Mutant(
@@ -85,7 +85,7 @@ MUTANTS = [
         new="    return -fitted()[0]\n",
         why="the last digits of two fits agree, and count as something shared",
         tests=[
-            "tests/diagnose/test_updates_shared.py::test_what_the_spacing_decides_alone_leaves_nothing"
+            "tests/diagnose/updates/test_shared.py::test_what_the_spacing_decides_alone_leaves_nothing"
         ],
     ),
     Mutant(
@@ -94,7 +94,7 @@ MUTANTS = [
         new="            form = max(one.form, two.form, key=lambda form: form.digits)\n",
         why="compares the changes of a rounded run with those of one that was not",
         tests=[
-            "tests/diagnose/test_tensors_pairs.py::test_two_runs_are_compared_in_the_coarsest_format_of_three"
+            "tests/diagnose/updates/test_tensors_pairs.py::test_two_runs_are_compared_in_the_coarsest_format_of_three"
         ],
     ),
     Mutant(
@@ -103,7 +103,7 @@ MUTANTS = [
         new="        if (now := held.size()) < 0:\n",
         why="a file that is cut off while it is read ends the process without a word",
         tests=[
-            "tests/diagnose/test_tensors.py::test_a_file_that_is_cut_off_while_it_is_read_is_an_error"
+            "tests/diagnose/updates/test_tensors.py::test_a_file_that_is_cut_off_while_it_is_read_is_an_error"
         ],
     ),
     Mutant(
@@ -111,34 +111,34 @@ MUTANTS = [
         old="    p = s[s > 0] / total\n",
         new="    p = s[s > 0] ** 2 / np.sum(s**2)\n",
         why="the entropy of the squared singular values",
-        tests=["tests/diagnose/test_updates_rank.py"],
+        tests=["tests/diagnose/updates/test_rank.py"],
     ),
     Mutant(
         target=RUN,
         old="    if z >= -Z_LEVEL:\n",
         new="    if abs(z) <= Z_LEVEL:\n",
         why="more changes than the null expects count as too few",
-        tests=["tests/diagnose/test_updates_run.py"],
+        tests=["tests/diagnose/updates/test_run.py"],
     ),
     Mutant(
         target=LORA,
         old='math.sqrt(rank) if settings.get("use_rslora") else rank',
         new="rank",
         why="rank-stabilized adapters are scaled by the root of the rank",
-        tests=["tests/diagnose/test_tensors_lora.py::test_updates_are_pefts"],
+        tests=["tests/diagnose/updates/test_tensors_lora.py::test_updates_are_pefts"],
     ),
     Mutant(
         target=RUN,
         old="    alike = total**2 / sum(one.open_n * one.stands_for**2 for one in nulls)\n",
         new="    alike = float(sum(one.open_n for one in nulls))\n",
         why="a handful of weights that stand for nearly all of the model decide the verdict",
-        tests=["tests/diagnose/test_updates_run.py"],
+        tests=["tests/diagnose/updates/test_run.py"],
     ),
     Mutant(
         target=VIEW,
         old="    return dict(sorted(groups.items()))\n",
         new="    return groups\n",
         why="layers in the order of their names: 0, 1, 10, 11, ..., 2",
-        tests=["tests/diagnose/test_updates_view.py"],
+        tests=["tests/diagnose/updates/test_view.py"],
     ),
 ]

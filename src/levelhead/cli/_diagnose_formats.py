@@ -319,8 +319,8 @@ def _over_steps(
     bar: Bar,
     **settings: Any,
 ) -> FormatsResult:
-    from levelhead.diagnose._formats_drift import MAX_POINTS
     from levelhead.diagnose.formats import diagnose_formats
+    from levelhead.diagnose.formats._drift import MAX_POINTS
 
     steps = [_step(value, step_column) for value in read.columns[step_column].to_pylist()]
     found = _classified(read, rules, column, lambda part: bar.set(0.2 + 0.4 * part))

@@ -180,9 +180,9 @@ def _read(
     seed: int,
 ) -> _Read:
     """The rows of one model, with beliefs from a column or from its hidden states."""
-    from levelhead.diagnose._truth_probe import n_searches
-    from levelhead.diagnose._truth_states import row_topics
     from levelhead.diagnose.truth import probe_beliefs, read_hidden, read_statements
+    from levelhead.diagnose.truth._probe import n_searches
+    from levelhead.diagnose.truth._states import row_topics
 
     progress.step(f"reading {file.name}")
     rows = read_statements(file, beliefs=beliefs, **columns)

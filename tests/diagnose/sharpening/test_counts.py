@@ -1,0 +1,138 @@
+"""Pairing and counting: prompts of one model only, missing labels, ragged numbers, answers by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from levelhead.diagnose.sharpening._counts import Paired, Samples, paired
+from levelhead.errors import InvalidInputError
+
+
+def samples(rows: Sequence[tuple[Any, ...]], name: str = "model") -> Samples:
+    """From (prompt, correct[, answer]) rows."""
+    answers = [row[2] for row in rows] if len(rows[0]) > 2 else None
+    return Samples([row[0] for row in rows], [row[1] for row in rows], answers, name)
+
+
+def pair(base: Samples, tuned: Samples, n: int | None = None) -> Paired:
+    return paired(base, tuned, samples=n, seed=0)
+
+
+def test_rows_are_counted_by_prompt_in_any_order() -> None:
+    base = samples([("b", 1), ("a", 0), ("b", 1), ("a", 1)])
+    tuned = samples([("a", 1), ("a", 1), ("b", 0), ("b", 0)])
+    found = pair(base, tuned)
+    assert found.n == 2
+    assert found.base.tolist() == [1, 2]
+    assert found.tuned.tolist() == [2, 0]
+    arrow = Samples(pa.chunked_array([["b", "a"], ["b", "a"]]), [1, 0, 1, 1])
+    assert pair(arrow, tuned).base.tolist() == [1, 2]
+
+
+def test_what_is_not_compared_is_said_aloud() -> None:
+    nan = math.nan
+    base = samples([("a", 1), ("a", nan), ("x", 1), ("y", 1), (None, 1)], "old")
+    tuned = samples([("a", 1), ("a", 1), ("z", nan)], "new")
+    found = pair(base, tuned)
+    assert found.base.tolist() == [1]
+    text = "\n".join(found.warnings)
+    assert "2 prompts only in base (old) left out: x, y" in text
+    assert "1 prompt only in tuned (new) left out: z" in text
+    assert "base (old): 1 sample (50%) without a label" in text
+    assert "count as wrong" in text
+    assert "tuned (new): " not in text  # its one missing label is of a prompt that is left out
+    assert "base: 1 sample without a prompt id left out" in text
+    assert "1 problem only: intervals over fewer than 30 are too narrow" in text
+
+
+def test_of_more_samples_as_many_are_drawn() -> None:
+    base = samples([("a", 1)] * 40 + [("a", 0)] * 60 + [("b", 1)] * 10)
+    tuned = samples([("a", 1)] * 10 + [("b", 0)] * 10)
+    drawn = [paired(base, tuned, samples=None, seed=seed).base for seed in range(200)]
+    assert {int(one[1]) for one in drawn} == {10}
+    mean = np.mean([one[0] for one in drawn])  # hypergeometric: mean 4, variance 2.2
+    assert abs(mean - 4.0) < 4 * math.sqrt(2.2 / 200)
+    text = "\n".join(pair(base, tuned).warnings)
+    assert "10 of each and of each model are used, chosen at random, and 90 are not" in text
+
+
+def test_one_short_problem_need_not_cost_all_others() -> None:
+    rows = [(f"p{i}", j % 2) for i in range(9) for j in range(8)]
+    base, tuned = samples([*rows, ("a", 1)]), samples([*rows, *[("a", 1)] * 8])
+    found = pair(base, tuned)
+    assert (found.n, pair(tuned, base).n) == (1, 1)
+    assert any("--samples 8 uses 8 and leaves 1 problem out" in text for text in found.warnings)
+    kept = pair(base, tuned, 8)
+    assert (kept.n, kept.base.size) == (8, 9)
+    assert kept.base.tolist() == [4] * 9
+    assert "1 problem with fewer than 8 samples left out" in kept.warnings
+
+
+def test_the_spread_of_answers_by_hand() -> None:
+    base = samples([("a", 1, "4"), ("a", 0, "5"), ("a", 0, "6"), ("a", 0, "7")])
+    tuned = samples([("a", 1, "4.0"), ("a", 1, " 4 "), ("a", 1, "4"), ("a", 0, "9")])
+    found = pair(base, tuned)
+    assert found.entropy is not None
+    assert found.max_share is not None
+    quarter = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    np.testing.assert_allclose(found.entropy[:, 0], [math.log(4), quarter])
+    np.testing.assert_allclose(found.max_share[:, 0], [0.25, 0.75])
+
+
+def test_both_models_are_heard_on_as_many_answers() -> None:
+    base = samples([("a", 0, "1"), ("a", 0, None), ("a", 0, ""), ("a", 0, "2")])
+    tuned = samples([("a", 0, str(i)) for i in range(4)])
+    found = pair(base, tuned)
+    assert found.entropy is not None
+    np.testing.assert_allclose(found.entropy[:, 0], [math.log(2), math.log(2)])
+    same = pair(base, samples([("a", 0, "1")] * 4))
+    assert same.max_share is not None
+    np.testing.assert_allclose(same.max_share[:, 0], [0.5, 1.0])
+
+
+def test_without_two_answers_the_spread_is_undefined() -> None:
+    base = samples([("a", 0, "1"), ("a", 0, None)])
+    tuned = samples([("a", 0, "1"), ("a", 0, "2")])
+    found = pair(base, tuned)
+    assert found.entropy is None
+    assert any("undefined" in note for note in found.notes)
+    assert pair(samples([("a", 1)]), tuned).entropy is None
+
+
+def test_a_table_is_rows_of_problems() -> None:
+    one = Samples.from_matrix([[1, 0], [math.nan, 1]], [["x", None], ["y", "y"]], name="m")
+    assert one.prompts.to_pylist() == ["0", "0", "1", "1"]
+    np.testing.assert_array_equal(one.correct, [1, 0, math.nan, 1])
+    assert one.answers == ["x", None, "y", "y"]
+
+
+OK = [("a", 1), ("a", 0)]
+
+
+@pytest.mark.parametrize(
+    ("base", "n", "text"),
+    [
+        (Samples(None, [1, 0]), None, "base: expected a prompt id for each sample"),
+        (Samples([None, ""], [1, 0]), None, "base: expected a prompt id for each sample, .* 2 without"),
+        (Samples(["a"], [1, 0]), None, r"base.prompts: expected 2 values, one for each sample, got 1"),
+        (Samples(["a", "a"], [1, 0], ["x"]), None, "base.answers: expected 2 values"),
+        (Samples(["a", "a"], [1, 0.5]), None, "base.correct: expected 1, 0 or NaN .* got 0.5 at index 1"),
+        (Samples(["a"], [math.nan]), None, "base: expected samples with a known label, got 1 of which"),
+        (Samples(["b"], [1]), None, "expected prompts that both have, got none, such as 'b' and 'a'"),
+        (samples(OK), 3, "samples: expected at most 2, the most .* got 3; ask for fewer"),
+    ],
+)  # fmt: skip
+def test_errors_say_what_was_expected(base: Samples, n: int | None, text: str) -> None:
+    with pytest.raises(InvalidInputError, match=text):
+        pair(base, samples(OK), n)
+
+
+def test_a_table_has_two_dimensions() -> None:
+    with pytest.raises(InvalidInputError, match=r"correct: expected shape \(P, n\), got \(2,\)"):
+        Samples.from_matrix([1, 0])
