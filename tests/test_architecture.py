@@ -67,6 +67,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
         "adapters.verl_plugin",
     ),
     "ray": ("audit.on_ray",),
+    "numba": ("diagnose.updates._loops",),
     "hydra": ("adapters.verl_engine",),
     "omegaconf": ("adapters.verl_engine",),
     "trl": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant import Mutant
 
 BITS = "levelhead.diagnose.updates._bits"
+LOOPS = "levelhead.diagnose.updates._loops"
 NULL = "levelhead.diagnose.updates._null"
 RANK = "levelhead.diagnose.updates._rank"
 RUN = "levelhead.diagnose.updates._run"
@@ -140,5 +141,34 @@ MUTANTS = [
         new="    return groups\n",
         why="layers in the order of their names: 0, 1, 10, 11, ..., 2",
         tests=["tests/diagnose/updates/test_view.py"],
+    ),
+    # numba keeps what it compiled by the steps of the code: constants alone would not be seen to differ.
+    Mutant(
+        target=LOOPS,
+        old="count += np.int32(change[i] > tolerance)",
+        new="count += np.int32(change[i] >= tolerance)",
+        why="counts weights that did not change at all",
+        tests=["tests/diagnose/updates/test_loops.py::test_sums_are_the_slow_loops"],
+    ),
+    Mutant(
+        target=LOOPS,
+        old="(wide + HALF + ((wide >> UPPER) & ONE)) & KEPT",
+        new="(wide + HALF + ONE) & KEPT",
+        why="rounds what lies in the middle upward, and not to the even neighbor",
+        tests=["tests/diagnose/updates/test_loops.py::test_moves_are_numpys_to_the_last_digit"],
+    ),
+    Mutant(
+        target=LOOPS,
+        old="if not np.isfinite(total):",
+        new="if np.isinf(total):",
+        why="takes a sum over weights that are no numbers for one",
+        tests=["tests/diagnose/updates/test_loops.py::test_what_is_not_finite_is_counted_apart"],
+    ),
+    Mutant(
+        target=LOOPS,
+        old="out[i] += weight * (b - a)",
+        new="out[i] += b - a",
+        why="adds rows up without their signs",
+        tests=["tests/diagnose/updates/test_loops.py::test_rows_are_added_to_their_groups"],
     ),
 ]

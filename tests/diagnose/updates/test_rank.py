@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from levelhead.diagnose.updates._bits import FORMATS
 from levelhead.diagnose.updates._rank import (
     SKETCH,
     Rank,
@@ -17,6 +18,14 @@ from levelhead.diagnose.updates._rank import (
 )
 from levelhead.diagnose.updates._view import NOISE_EFFECTIVE, NOISE_STABLE
 from levelhead.errors import InvalidInputError
+
+
+def sketch(change: np.ndarray, rng: np.random.Generator, rows: int = 1000) -> np.ndarray:
+    """The sketch of a change from a matrix of zeros, read so many rows at a time."""
+    after = change.astype(np.float32).view(np.uint32)
+    blocks = [after[i : i + rows] for i in range(0, len(after), rows)]
+    pairs = ((np.zeros_like(block), block) for block in blocks)
+    return sketched(pairs, change.shape, FORMATS["float32"], rng)
 
 
 def test_effective_rank_by_hand() -> None:
@@ -68,8 +77,7 @@ def test_rank_is_numpys() -> None:
 def test_a_sketch_keeps_a_low_rank(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(shape[0], 9)) @ rng.normal(size=(9, shape[1]))
-    blocks = [x[i : i + 128].astype(np.float32) for i in range(0, shape[0], 128)]
-    small = sketched(blocks, shape, rng)
+    small = sketch(x, rng, rows=128)
     assert small.shape == (min(shape[0], SKETCH), min(shape[1], SKETCH))
     assert rank_of(small, "sketch").rank == 9
     # Signs make it as long as the matrix on average.
@@ -99,7 +107,7 @@ def test_what_a_sketch_keeps_of_known_spectra() -> None:
     rng, shape = np.random.default_rng(6), (600, 500)
 
     def of(values: np.ndarray) -> Rank:
-        found = rank_of(sketched([spectrum(values, shape, rng)], shape, rng), "sketch")
+        found = rank_of(sketch(spectrum(values, shape, rng), rng), "sketch")
         assert found is not None
         return found
 
@@ -120,14 +128,14 @@ def test_what_a_sketch_keeps_of_known_spectra() -> None:
 def test_single_entries_never_raise_the_rank_of_a_sketch() -> None:
     x, rng = np.zeros((600, 500), np.float32), np.random.default_rng(7)
     x[rng.permutation(600)[:100], rng.permutation(500)[:100]] = 1.0
-    found = rank_of(sketched([x], x.shape, rng), "sketch")
+    found = rank_of(sketch(x, rng), "sketch")
     assert found is not None
     assert 60 < found.rank < 100
 
 
 def test_a_sketch_of_noise_is_what_the_section_says() -> None:
     x = np.random.default_rng(8).normal(size=(700, 700)).astype(np.float32)
-    found = rank_of(sketched([x], x.shape, np.random.default_rng(1)), "sketch")
+    found = rank_of(sketch(x, np.random.default_rng(1)), "sketch")
     assert found is not None
     assert found.effective == pytest.approx(NOISE_EFFECTIVE * SKETCH, rel=0.02)
     assert found.stable == pytest.approx(NOISE_STABLE, rel=0.08)
@@ -135,7 +143,7 @@ def test_a_sketch_of_noise_is_what_the_section_says() -> None:
 
 def test_a_sketch_of_a_full_matrix_is_full() -> None:
     x = np.random.default_rng(4).normal(size=(600, 600)).astype(np.float32)
-    assert rank_of(sketched([x], x.shape, np.random.default_rng(0))).rank == SKETCH
+    assert rank_of(sketch(x, np.random.default_rng(0))).rank == SKETCH
 
 
 def test_values_of_an_adapter_are_held_against_the_matrix() -> None:

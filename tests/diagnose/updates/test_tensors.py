@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from levelhead.diagnose.updates import _tensors
 from levelhead.diagnose.updates._tensors import Files, open_checkpoint
 from levelhead.errors import InvalidInputError
 
@@ -156,6 +158,21 @@ def test_an_index_that_is_wrong(tmp_path: Path, index: str, words: str) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(index)
     with pytest.raises(InvalidInputError, match=words):
         open_checkpoint(tmp_path, "BASE")
+
+
+def test_a_file_is_asked_for_ahead_of_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = torch.arange(30_000, dtype=torch.int32).view(torch.float32)
+    save_file({"a": whole[:20_001], "b": whole[20_001:]}, tmp_path / "model.safetensors")
+    for ahead in (0, 1, mmap.PAGESIZE, 100_000, 10**9):
+        monkeypatch.setattr(_tensors, "AHEAD", ahead)
+        with Files() as files:
+            for name, start, size in (("a", 0, 20_001), ("b", 20_001, 9_999)):
+                one = open_checkpoint(tmp_path, "BASE").tensors[name]
+                for at in range(0, size, 3000):
+                    bits = files.read(one, at, min(at + 3000, size))
+                    assert bits.tolist() == list(range(start + at, start + min(at + 3000, size)))
 
 
 def test_numbers_at_odd_places(tmp_path: Path) -> None:

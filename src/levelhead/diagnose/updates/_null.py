@@ -23,6 +23,7 @@ __all__ = [
     "Strata",
     "change_probability",
     "matched_null",
+    "moves",
     "overlap",
     "rounding_density",
     "strata_of",
@@ -113,6 +114,12 @@ class RoundingNull:
     expected: FloatArray
 
 
+def moves(weights: FloatArray, noise: FloatArray, step: float, form: Format) -> FloatArray:
+    """(m,) how far stored weights move, in absolute terms, when a step times the noise is added and they
+    are stored again."""
+    return np.abs(rounded(weights + step * noise, form).astype(np.float64) - weights)
+
+
 def matched_null(
     before: npt.NDArray[np.floating],
     changed: BoolArray,
@@ -120,6 +127,7 @@ def matched_null(
     n: int,
     form: Format,
     rng: np.random.Generator,
+    moves: Callable[[FloatArray, FloatArray, float, Format], FloatArray] = moves,
 ) -> RoundingNull:
     """The Gaussian step that gives the mean absolute change that was seen, and its density.
 
@@ -130,22 +138,23 @@ def matched_null(
         n: how many weights those are.
         form: the storage format.
         rng: draws the sample's steps.
+        moves: `moves`, or a faster one.
     """
     noise = rng.standard_normal(before.size)
     away, toward = half_gaps(before, form)
     w = before.astype(np.float64)
 
-    def moves(step: float, drawn: FloatArray = noise) -> FloatArray:
-        return np.abs(rounded(w + step * drawn, form).astype(np.float64) - before)
+    def moved(step: float, drawn: FloatArray = noise) -> FloatArray:
+        return moves(w, drawn, step, form)
 
-    step = _matching(lambda s: float(moves(s).mean()), mean_change)
-    expected, size = ndtr(-away / step) + ndtr(-toward / step), moves(step)
-    wide, narrow = moves(step * 1.1), moves(step / 1.1)
+    step = _matching(lambda s: float(moved(s).mean()), mean_change)
+    expected, size = ndtr(-away / step) + ndtr(-toward / step), moved(step)
+    wide, narrow = moved(step * 1.1), moved(step / 1.1)
     rise = float(wide.mean() - narrow.mean())
     slope = float((wide > 0).mean() - (narrow > 0).mean()) / rise if rise > 0 else 0.0
     # Both the density and the size that the step is matched to are seen with error, on both sides:
     # where a sample's steps change more weights than expected, the mean change is larger as well.
-    rest, other = ((x > 0) - slope * x for x in (size, moves(step, np.roll(noise, 1))))
+    rest, other = ((x > 0) - slope * x for x in (size, moved(step, np.roll(noise, 1))))
     # Of one weight's steps on both sides; of which weights there are, only as far as they are a sample.
     within = float(np.mean((rest - other) ** 2)) / 2
     between = max(float(rest.var()) - within, 0.0)

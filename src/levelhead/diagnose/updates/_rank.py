@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from levelhead._arrays import ArrayLike, FloatArray, IntArray
+from levelhead.diagnose.updates._bits import Bits, Format, decode
 from levelhead.errors import InvalidInputError
 
 __all__ = [
     "EXACT",
     "SKETCH",
     "Rank",
+    "add_rows",
+    "changes",
     "effective_rank",
     "gini",
     "rank_of",
     "sketched",
     "stable_rank",
 ]
+
+Floats = npt.NDArray[np.float32]
 
 EXACT = 1 << 18
 """Elements up to which a matrix is decomposed as it is."""
@@ -154,8 +160,26 @@ def from_values(values: FloatArray, longest: int, how: str, full: int | None = N
     )
 
 
+def add_rows(
+    before: Bits, after: Bits, form: Format, group: IntArray, sign: Floats, sums: Floats
+) -> None:
+    """Add the changes of each row, (rows, columns) bits before and after, to the sums of its group."""
+    for i, row in enumerate(changes(before, after, form)):
+        (np.add if sign[i] > 0 else np.subtract)(sums[group[i]], row, out=sums[group[i]])
+
+
+def changes(before: Bits, after: Bits, form: Format) -> Floats:
+    """The differences; infinite ones and NaN among them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (decode(after, form) - decode(before, form)).astype(np.float32, copy=False)
+
+
 def sketched(
-    blocks: Iterable[npt.NDArray[np.float32]], shape: tuple[int, int], rng: np.random.Generator
+    blocks: Iterable[tuple[Bits, Bits]],
+    shape: tuple[int, int],
+    form: Format,
+    rng: np.random.Generator,
+    add: Callable[[Bits, Bits, Format, IntArray, Floats, Floats], None] = add_rows,
 ) -> npt.NDArray[np.float64]:
     """Rows and columns added up in random groups with random signs, at most 256 groups a side.
 
@@ -164,26 +188,25 @@ def sketched(
     and stable rank are of the sketch: many directions show as fewer.
 
     Args:
-        blocks: the matrix, rows by rows.
+        blocks: the matrix before and after, rows by rows, as bits.
         shape: of the matrix.
+        form: of its numbers.
         rng: draws the groups and signs.
+        add: `add_rows`, or a faster one.
     """
     group, sign = _groups(shape[0], rng)
     right_group, right_sign = _groups(shape[1], rng)
     rows = np.zeros((int(group.max()) + 1, shape[1]), np.float32)
     start = 0
-    for block in blocks:
-        for i, row in enumerate(block, start):
-            sums = rows[group[i]]
-            (np.add if sign[i] > 0 else np.subtract)(sums, row, out=sums)
-        start += block.shape[0]
-    order = np.argsort(right_group, kind="stable")
-    starts = np.searchsorted(right_group[order], np.arange(int(right_group.max()) + 1))
-    signed = (rows * right_sign)[:, order].astype(np.float64)
-    return np.add.reduceat(signed, starts, axis=1)
+    for before, after in blocks:
+        add(before, after, form, group[start:], sign[start:], rows)
+        start += before.shape[0]
+    each = np.arange(shape[1] + 1)
+    columns = csr_array((right_sign.astype(np.float64), right_group, each))
+    return rows.astype(np.float64) @ columns
 
 
-def _groups(size: int, rng: np.random.Generator) -> tuple[IntArray, npt.NDArray[np.float32]]:
+def _groups(size: int, rng: np.random.Generator) -> tuple[IntArray, Floats]:
     """A group of at most 256 for each, as equal as can be, and a sign."""
     group = rng.permutation(size) % SKETCH if size > SKETCH else np.arange(size)
     return group, rng.choice(np.array([-1.0, 1.0], np.float32), size)

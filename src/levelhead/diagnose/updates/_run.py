@@ -9,12 +9,20 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from levelhead._arrays import BoolArray, IntArray
-from levelhead.diagnose.updates._bits import FORMATS, Bits, Format, Scratch, Tally, decode, tally
+from levelhead.diagnose.updates._bits import FORMATS, Bits, Format, Scratch, Tally, decode
+from levelhead.diagnose.updates._loops import PLAIN, compiled
 from levelhead.diagnose.updates._null import OverlapCounts, RoundingNull, matched_null, strata_of
-from levelhead.diagnose.updates._rank import EXACT, Rank, from_values, gini, rank_of, sketched
+from levelhead.diagnose.updates._rank import (
+    EXACT,
+    Rank,
+    changes,
+    from_values,
+    gini,
+    rank_of,
+    sketched,
+)
 from levelhead.diagnose.updates._result import TensorUpdate, UpdatesResult
 from levelhead.diagnose.updates._tensors import Files
 from levelhead.diagnose.updates._tensors_pairs import Pair, Pairs, in_format
@@ -39,6 +47,8 @@ SAMPLE, LEAST, MOST = 1 << 19, 1 << 12, 1 << 16
 """Weights that the null is computed on: together, and at least and at most of a tensor."""
 OWN = 2505_11711
 """Before every seed: models made with numpy's generator must not share the null's noise."""
+MANY = 1 << 28
+"""Weights from which on compiled loops save more time than it takes to load the compiler."""
 FEWEST = 0.01
 """Share of the weights below which sizes are no point of their own on the curve of the density."""
 
@@ -74,6 +84,8 @@ class Run:
         self.ranked = {matrices[i] for i in order}
         self.sample = int(np.clip(SAMPLE // len(first.pairs), LEAST, MOST))
         self.narrow = 0
+        whole = sum(pair.size for pair in first.pairs.values())
+        self.loops = (compiled() if whole >= MANY else None) or PLAIN
         self.threads, self.memory, self.lock = threads, threading.local(), threading.Lock()
 
     def all(self) -> None:
@@ -129,7 +141,8 @@ class Run:
         def block(start: int) -> Block:
             stop = min(start + step, pair.size)
             old, new = pair.bits(self.files, start, stop)
-            found = tally(old, new, pair.form, self.tolerances, self._scratch(pair.form))
+            scratch = self._scratch(pair.form)
+            found = self.loops.tally(old, new, pair.form, self.tolerances, scratch)
             taken = slice((offset - start) % stride, None, stride)
             both = None
             if twin is not None and strata is not None:
@@ -182,7 +195,8 @@ class Run:
         if not kept.any() or not math.isfinite(sums.total):
             return None
         changed: BoolArray = old[kept] != new[kept]
-        return matched_null(old[kept], changed, sums.total / sums.n, sums.n, form, rng)
+        size = sums.total / sums.n
+        return matched_null(old[kept], changed, size, sums.n, form, rng, self.loops.moves)
 
     def _rank(self, pair: Pair, sums: Tally, rng: np.random.Generator) -> Rank | None:
         if pair.update is not None and pair.is_matrix:
@@ -193,19 +207,17 @@ class Run:
         rows, columns = pair.shape
         step = max(1, WIDE // columns)
 
-        def changes() -> Iterator[npt.NDArray[np.float32]]:
+        def blocks() -> Iterator[tuple[Bits, Bits]]:
             for start in range(0, rows, step):
-                stop = min(start + step, rows)
-                old, new = pair.bits(self.files, start * columns, stop * columns)
-                with np.errstate(over="ignore", invalid="ignore"):
-                    change = decode(new, pair.form) - decode(old, pair.form)
-                    change = change.astype(np.float32, copy=False)
-                pair.drop(self.files, start * columns, stop * columns)
-                yield change.reshape(-1, columns)
+                place = start * columns, min(start + step, rows) * columns
+                old, new = pair.bits(self.files, *place)
+                yield old.reshape(-1, columns), new.reshape(-1, columns)
+                pair.drop(self.files, *place)
 
         if rows * columns <= EXACT:
-            return rank_of(np.concatenate(list(changes())))
-        return rank_of(sketched(changes(), (rows, columns), rng), "sketch")
+            return rank_of(np.concatenate([changes(*block, pair.form) for block in blocks()]))
+        found = sketched(blocks(), (rows, columns), pair.form, rng, self.loops.add_rows)
+        return rank_of(found, "sketch")
 
     def _told(self, count: int) -> None:
         if self.on_read is not None:
@@ -322,11 +334,12 @@ def _by_size(nulls: Sequence[RoundingNull]) -> tuple[tuple[float, float, float],
     size, seen, expected = (np.concatenate([getattr(one, name) for one in nulls])
                             for name in ("weights", "seen", "expected"))  # fmt: skip
     counts = np.concatenate([np.full(one.weights.size, one.stands_for) for one in nulls])
-    order = np.argsort(size, kind="stable")
+    powers = np.frexp(size)[1].astype(np.int16)  # of 16 bits, which are sorted in one go
+    order = np.argsort(powers, kind="stable")
     order = order[size[order] > 0.0]  # 0 has no place on a logarithmic axis
     few = FEWEST * float(counts[order].sum())
     parts: list[IntArray] = []
-    for part in np.split(order, np.flatnonzero(np.diff(np.frexp(size[order])[1])) + 1):
+    for part in np.split(order, np.flatnonzero(np.diff(powers[order])) + 1):
         if parts and counts[parts[-1]].sum() < few:
             part = np.concatenate((parts.pop(), part))
         parts.append(part)
