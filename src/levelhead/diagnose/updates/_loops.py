@@ -22,8 +22,8 @@ from levelhead.errors import MissingDependencyError
 
 __all__ = ["PLAIN", "Loops", "compiled"]
 
-UPWARD = {"bfloat16": np.uint32(16), "float32": np.uint32(0)}
-"""How far the bits of a format are shifted to be those of a float32; the others are left to numpy."""
+NARROW = "bfloat16"
+"""The format that is compiled for; the others, in which models are seldom stored, are left to numpy."""
 
 PART = 2048
 """Weights whose changes are kept at hand for all tolerances; single precision will do for their sums."""
@@ -65,17 +65,17 @@ def compiled() -> Loops | None:
     def tally(
         before: Bits, after: Bits, form: Format, tolerances: tuple[float, ...], scratch: Scratch
     ) -> Tally:
-        if form.name not in UPWARD:
+        if form.name != NARROW:
             return _bits.tally(before, after, form, tolerances, scratch)
         above, limits = np.zeros(len(tolerances), np.int64), np.array(tolerances, np.float32)
-        total, squares, relative = sums(before, after, UPWARD[form.name], limits, share, above)
+        total, squares, relative = sums(before, after, limits, share, above)
         if not np.isfinite(total):  # so are weights, or changes that overflow
             return _bits.tally(before, after, form, tolerances, scratch)
         changed = int(above[tolerances.index(0.0)])
         return Tally(before.size, changed, above, relative, total, squares)
 
     def moves(weights: FloatArray, noise: FloatArray, step: float, form: Format) -> FloatArray:
-        if form.name != "bfloat16":
+        if form.name != NARROW:
             return _null.moves(weights, noise, step, form)
         found = np.empty_like(weights)
         move(weights, noise, step, found)
@@ -84,9 +84,9 @@ def compiled() -> Loops | None:
     def add_rows(
         before: Bits, after: Bits, form: Format, group: IntArray, sign: Floats, sums: Floats
     ) -> None:
-        if form.name not in UPWARD:
+        if form.name != NARROW:
             return _rank.add_rows(before, after, form, group, sign, sums)
-        return add(before, after, UPWARD[form.name], group, sign, sums)
+        return add(before, after, group, sign, sums)
 
     return Loops(tally, moves, add_rows)
 
@@ -94,7 +94,7 @@ def compiled() -> Loops | None:
 # What follows is compiled, so it has loops where Python would have none, and types spelled out.
 
 
-def _sums(before: Any, after: Any, upward: Any, tolerances: Any, share: Any, above: Any) -> Any:
+def _sums(before: Any, after: Any, tolerances: Any, share: Any, above: Any) -> Any:
     """Sums of the absolute changes and of their squares, and how many are not small beside the weight;
     adds to the counts above each tolerance."""
     change = np.empty(PART, np.float32)
@@ -103,8 +103,8 @@ def _sums(before: Any, after: Any, upward: Any, tolerances: Any, share: Any, abo
         old, new = before[start : start + PART], after[start : start + PART]
         part, square, large = np.float32(0), np.float32(0), np.int32(0)
         for i in range(old.size):
-            a = np.uint32(np.uint32(old[i]) << upward).view(np.float32)
-            b = np.uint32(np.uint32(new[i]) << upward).view(np.float32)
+            a = np.uint32(np.uint32(old[i]) << UPPER).view(np.float32)
+            b = np.uint32(np.uint32(new[i]) << UPPER).view(np.float32)
             size = abs(b - a)
             change[i] = size
             part += size
@@ -128,10 +128,10 @@ def _move(weights: Any, noise: Any, step: Any, out: Any) -> Any:
         out[i] = abs(np.float64(near) - weights[i])
 
 
-def _add(before: Any, after: Any, upward: Any, group: Any, sign: Any, sums: Any) -> Any:
+def _add(before: Any, after: Any, group: Any, sign: Any, sums: Any) -> Any:
     for row in range(before.shape[0]):
         old, new, out, weight = before[row], after[row], sums[group[row]], sign[row]
         for i in range(old.size):
-            a = np.uint32(np.uint32(old[i]) << upward).view(np.float32)
-            b = np.uint32(np.uint32(new[i]) << upward).view(np.float32)
+            a = np.uint32(np.uint32(old[i]) << UPPER).view(np.float32)
+            b = np.uint32(np.uint32(new[i]) << UPPER).view(np.float32)
             out[i] += weight * (b - a)
