@@ -56,10 +56,10 @@ def compiled() -> Loops | None:
         numba: Any = optional_import("numba", "comparing weights in single passes", "fast")
     except MissingDependencyError:
         return None
+    made = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
     # Sums may be taken in any order, so that several numbers are added at a time; NaN stays NaN.
-    made = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-    sums, move, add = made(_sums), made(_move), made(_add)
-
+    sums = made(fastmath={"reassoc", "contract"})(_sums)
+    move, add = made()(_move), made()(_add)
     share = np.float32(RELATIVE)  # not a global of the loop: one from another file would be kept
 
     def tally(

@@ -47,7 +47,7 @@ SAMPLE, LEAST, MOST = 1 << 19, 1 << 12, 1 << 16
 """Weights that the null is computed on: together, and at least and at most of a tensor."""
 OWN = 2505_11711
 """Before every seed: models made with numpy's generator must not share the null's noise."""
-MANY = 1 << 28
+MANY = 1 << 29
 """Weights from which on compiled loops save more time than it takes to load the compiler."""
 FEWEST = 0.01
 """Share of the weights below which sizes are no point of their own on the curve of the density."""
