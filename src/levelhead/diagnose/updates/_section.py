@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import PurePath
 
-from levelhead._text import percent, plural
+from levelhead._text import number, percent, plural
 from levelhead._write import plain
 from levelhead.diagnose.section import Section, Tone
 from levelhead.diagnose.updates._result import UpdatesResult
@@ -198,7 +198,7 @@ def _overlap_words(result: UpdatesResult) -> list[str]:
         f"size in the same tensor, {percent(found.matched)}."
     ]
     left, z = found.shared, found.shared_z
-    seen = "" if left is None else f"{round(left, 2) + 0.0:.2f}"  # never -0.00
+    seen = "" if left is None else number(left, 2)
     if left is None or z is None:
         words.append(
             "Whether the runs share more was not tested: that takes matrices of 16 rows and columns or "
@@ -207,21 +207,21 @@ def _overlap_words(result: UpdatesResult) -> list[str]:
     elif _alike(result):
         words.append(
             f"The runs have more in common than sizes, rows and columns: with these taken out, their "
-            f"changes still correlate by {seen} (z = {z:.1f}; independent runs: 0, false-alarm level "
-            f"{percent(LEVEL)}). The data cannot tell why; training on the same samples does it, "
+            f"changes still correlate by {seen} (z = {number(z, 1)}; independent runs: 0, false-alarm "
+            f"level {percent(LEVEL)}). The data cannot tell why; training on the same samples does it, "
             "and so do digits of their common start that BASE does not have."
         )
     elif found.z is not None and found.z > Z_LEVEL:
         words.append(
             "The difference is rows and columns that move more than others, in both runs or in either: "
-            f"with these taken out nothing is left (correlation {seen}, z = {z:.1f}). Independent "
+            f"with these taken out nothing is left (correlation {seen}, z = {number(z, 1)}). Independent "
             "runs show that too, so it is no finding."
         )
     else:
         words.append(
             f"That is what two independent runs share (correlation of what is left {seen}, "
-            f"z = {z:.1f}): the overlap comes from rounding, which hides steps from the same large "
-            "weights in both."
+            f"z = {number(z, 1)}): the overlap comes from rounding, which hides steps from the same "
+            "large weights in both."
         )
     return words
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from levelhead._text import percent
+from levelhead._text import number, percent
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.section import Chart, Measure, Table
 from levelhead.diagnose.updates._rank import EXACT, SKETCH, Rank
@@ -51,7 +51,7 @@ def measures(result: UpdatesResult) -> tuple[Measure, ...]:
         Measure("density", result.densities[0], note="share of the weights that changed",
                 percent=True),
         Measure("density where anything changed", result.moved_density, null=result.null_density,
-                note=f"z = {result.z:.1f}" if result.z is not None else "nothing changed",
+                note=f"z = {number(result.z, 1)}" if result.z is not None else "nothing changed",
                 percent=True),
         Measure("density among the smallest weights", result.open_seen, null=result.open_expected,
                 note="rounding cannot hide the step from them", percent=True),
@@ -289,9 +289,8 @@ def _table(result: UpdatesResult, title: str, name: str, groups: Groups) -> Tabl
     ]
     note = "null: of a dense step after rounding; a tensor without a change adds 0 to it"
     ranks = [_ranks(part) for part in groups.values()]
-    if adapter or sum(map(bool, ranks)) * 2 >= len(
-        ranks
-    ):  # else they would be columns without numbers
+    # Else they would be columns without numbers.
+    if adapter or sum(map(bool, ranks)) * 2 >= len(ranks):
         header += ("rank" if adapter else "rank/full", "effective", "stable")
         rows = [
             (*row, _mean_rank(part) if adapter else _mean(part, lambda r: r.rank / r.full),
@@ -301,7 +300,7 @@ def _table(result: UpdatesResult, title: str, name: str, groups: Groups) -> Tabl
         note += "; ranks are means"
         if any(one.how == "sketch" for part in ranks for one in part):
             note += f", above {EXACT:,} weights of a sketch"
-    return Table(title, header, rows, note)
+    return Table(title, header, rows, note, percent=("density", "null", "rank/full"))
 
 
 def _by_both(result: UpdatesResult) -> Table:
@@ -318,4 +317,5 @@ def _by_both(result: UpdatesResult) -> Table:
         rows.append((name, *(_density([x for x in part if x.kind == kind])
                              for kind in every[:KINDS])))  # fmt: skip
     note = f"the {KINDS} kinds with most weights" if len(every) > KINDS else ""
-    return Table("Density by layer and kind", ("layer", *every[:KINDS]), rows, note)
+    shown = tuple(every[:KINDS])
+    return Table("Density by layer and kind", ("layer", *shown), rows, note, percent=shown)
