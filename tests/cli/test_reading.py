@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from levelhead.cli import cli
 from levelhead.cli._reading import check_ending, load_one, read_options
 from levelhead.errors import InvalidInputError, LevelheadError
-from levelhead.readers import load
+from levelhead.readers import ReadOptions, load
 
 
 def run(*args: object) -> str:
@@ -153,3 +153,14 @@ def test_the_help_names_what_is_read() -> None:
     assert "Parquet, JSON Lines, CSV, Arrow" in said
     assert "--only NAME" in said
     assert "--pool" in said
+
+
+def test_a_row_for_each_prompt_is_read_as_its_samples(tmp_path: Path) -> None:
+    rows = [{"prompt_id": "a", "confidence": [0.9, 0.1], "correct": [1, 0]},
+            {"prompt_id": "b", "confidence": [0.5], "correct": [1]}]  # fmt: skip
+    path = tmp_path / "m.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found, notes = load_one((str(path),), ReadOptions())
+    assert found.confidence.tolist() == [0.9, 0.1, 0.5]
+    assert found.label.tolist() == [1.0, 0.0, 1.0]
+    assert any("2 rows hold 1 to 2 samples each" in note for note in notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mutant import Mutant
 
 COLUMNS, HOSTILE = ["tests/readers/test_columns.py"], ["tests/readers/test_hostile.py"]
+UNFOLD = "tests/readers/test_unfold.py"
 RLCR = ["tests/readers/test_rlcr.py"]
 
 MUTANTS = [
@@ -107,5 +108,33 @@ MUTANTS = [
         new='            data["row"] = np.arange(1, n + 1)\n',
         why="a confident error is cited by its row in the batch",
         tests=COLUMNS,
+    ),
+    Mutant(
+        target="levelhead.readers._unfold",
+        old="    places = (np.cumsum(known) - known)[row] + sample\n",
+        new="    places = (np.cumsum(size) - size)[row] + sample\n",
+        why="after a null in place of a list the samples get the values of other prompts",
+        tests=[f"{UNFOLD}::test_lists_of_any_layout"],
+    ),
+    Mutant(
+        target="levelhead.readers._unfold",
+        old="        bad = (own >= 0) & (own != size)\n",
+        new="        bad = own > size\n",
+        why="a list that is too short gives its samples the values of the next prompt",
+        tests=[f"{UNFOLD}::test_errors_name_the_row_and_the_sample"],
+    ),
+    Mutant(
+        target="levelhead.readers._unfold",
+        old="        found = [*self.single(self.answers), *self.doubtful]\n",
+        new="        found = []\n",
+        why="the right answer of a prompt is taken for what every sample answered",
+        tests=[f"{UNFOLD}::test_what_one_value_says_of_a_prompt_is_not_what_a_sample_says"],
+    ),
+    Mutant(
+        target="levelhead.readers._unfold",
+        old="    if not is_list(kind) or _is_chat(kind):\n        return False\n    return element",
+        new="    if not is_list(kind):\n        return False\n    return element",
+        why="the messages of a chat become samples",
+        tests=[f"{UNFOLD}::test_holds_samples"],
     ),
 ]

@@ -15,7 +15,30 @@ from levelhead.readers._remote import AnyPath
 from levelhead.readers._values import is_list, is_number, is_text
 from levelhead.records import Kind
 
-__all__ = ["CONFIDENCE", "CORRECT", "OUTCOME", "Roles", "missing_column", "roles"]
+__all__ = [
+    "ANSWER",
+    "ANSWERS",
+    "CONFIDENCE",
+    "CONFIDENCES",
+    "CORRECT",
+    "GOLD",
+    "LOGITS",
+    "MODEL",
+    "OUTCOME",
+    "PROBS",
+    "PROMPT",
+    "PROMPT_ID",
+    "ROW_ID",
+    "STATUS",
+    "TARGET",
+    "TEXT",
+    "TEXTS",
+    "WEIGHT",
+    "Roles",
+    "missing_column",
+    "plain_names",
+    "roles",
+]
 
 CONFIDENCE = (
     "confidence", "conf", "stated_confidence", "verbalized_confidence", "verbalised_confidence",
@@ -41,7 +64,14 @@ TEXT = (
     "completion", "response", "output", "generation", "generated_text", "model_output",
     "output_text", "raw_output", "text",
 )  # fmt: skip
+TEXTS = (
+    "completions", "responses", "outputs", "generations", "generated_texts", "model_outputs",
+)  # fmt: skip
+"""Names of a column of texts where none has a usual name: lists of samples are called so."""
+
 ANSWER = ("answer", "model_answer", "predicted_answer", "pred", "extracted_answer")
+ANSWERS = ("model_answers", "predicted_answers", "preds", "predictions", "extracted_answers")
+CONFIDENCES = ("confidences", "stated_confidences", "confidence_scores")
 GOLD = (
     "gold", "gold_answer", "correct_answer", "reference_answer", "expected_answer", "ground_truth",
     "reference", "expected",
@@ -125,7 +155,9 @@ def roles(
     if probs is None:
         confidence, text = _source(find, options)
     kind, label = ("answer", None) if probs is not None else _truth(find, options)
-    answer = find.one("answer", options.answer, ANSWER, "--answer", strict=False)
+    usual = [name for name in ANSWER if find.plain.get(name) != (options.gold or "")]
+    usual = usual if find.candidates(usual) else ["", *ANSWERS]
+    answer = find.one("answer", options.answer, usual, "--answer", strict=False)
     gold = None
     if probs is None and label is None:
         gold = find.one("right answer", options.gold, GOLD, "--gold")
@@ -164,12 +196,18 @@ def missing_column(name: str, role: str, names: Iterable[str], path: AnyPath) ->
     )
 
 
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """Each name by how it is compared: without case, and with `_` for a space or a hyphen."""
+    plain: dict[str, str] = {}
+    for name in names:
+        plain.setdefault(name.strip().lower().replace(" ", "_").replace("-", "_"), name)
+    return plain
+
+
 class _Finder:
     def __init__(self, schema: Mapping[str, pa.DataType], path: AnyPath, log: ReadLog) -> None:
         self.schema, self.path, self.log = schema, path, log
-        self.plain: dict[str, str] = {}
-        for name in schema:
-            self.plain.setdefault(name.strip().lower().replace(" ", "_").replace("-", "_"), name)
+        self.plain = plain_names(schema)
 
     def error(self, problem: str) -> RecordError:
         return RecordError(one_line(problem), show(self.path))
@@ -285,9 +323,11 @@ def _source(find: _Finder, options: ReadOptions) -> tuple[str | None, str | None
         found = _named(find, CONFIDENCE)
         evidence = {"p_true", *options.evidence}  # beside another confidence it judges that one
         found = [n for n in found if find.plain[n] not in evidence] or found
+        found = found or _named(find, CONFIDENCES)
         if found:
             return find.one("confidence", None, _first(CONFIDENCE, found), "--confidence"), None
-    text = find.one("model output", options.text, TEXT, "--text", accept=is_text)
+    usual = TEXT if find.candidates(TEXT, is_text) else ("", *TEXTS)
+    text = find.one("model output", options.text, usual, "--text", accept=is_text)
     if text is None:
         raise find.error(
             f"expected a column of confidences, the file has {_listed(find.schema)}; name it with "

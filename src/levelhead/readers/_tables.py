@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from levelhead.readers._columns import plain_column
 from levelhead.readers._files import show
 from levelhead.readers._json import json_lines, json_object
 from levelhead.readers._remote import BUFFER, AnyPath, arrow_source, is_remote
-from levelhead.readers._values import Place, is_number
+from levelhead.readers._values import Place, is_number, is_text
 
 __all__ = ["PEEK", "Table", "open_table"]
 
@@ -34,6 +35,8 @@ TEXT_BATCH_ROWS = 4096
 
 JSON_BATCH_ROWS = 16_384
 """Records of JSON at a time: each is held whole, whatever else it says."""
+
+_SCALARS = (str, int, float, bool, NoneType)
 
 Columns = dict[str, Any]
 Batches = Iterator[tuple[Columns, Place]]
@@ -216,15 +219,30 @@ def _from_records(
 
 def _column(values: list[Any]) -> Any:
     """The values as Arrow would have them, but true and false are not taken for numbers."""
-    column = plain_column(values)
+    column = _plain_column(values)
     if is_number(column.type) and any(type(value) is bool for value in values):
         return pa.array([None if value is None else str(value) for value in values], pa.string())
     return column
 
 
+def _plain_column(values: list[Any]) -> Any:
+    """As `plain_column`, but lists of values of mixed types are lists of strings, not strings."""
+    column = plain_column(values)
+    if not is_text(column.type) or any(not isinstance(v, list | NoneType) for v in values):
+        return column
+    items = [item for value in values for item in value or ()]
+    if not items or not all(isinstance(item, _SCALARS) for item in items):
+        return column
+    ends = accumulate((len(value or ()) for value in values), initial=0)
+    starts = [None if value is None else end for value, end in zip(values, ends, strict=False)]
+    return pa.ListArray.from_arrays(
+        pa.array([*starts, len(items)], pa.int32()), plain_column(items)
+    )
+
+
 def _sampled(records: Sequence[Mapping[str, Any]]) -> dict[str, pa.DataType]:
     names = dict.fromkeys(name for record in records for name in record)
-    return {name: plain_column([r.get(name) for r in records]).type for name in names}
+    return {name: _plain_column([r.get(name) for r in records]).type for name in names}
 
 
 def _numbered(batches: Iterable[Any], names: Sequence[str], path: AnyPath) -> Batches:

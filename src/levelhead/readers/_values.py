@@ -62,21 +62,27 @@ class Place:
         path: the file.
         first: 1-based row of the batch's first row.
         lines: 1-based line of every row, where rows are not simply numbered.
+        samples: 1-based place of every row in the lists of its line, where these were unfolded.
     """
 
     path: AnyPath
     first: int = 1
     lines: IntArray | None = None
+    samples: IntArray | None = None
 
     def row(self, i: int) -> int:
         """The 1-based row or line in the file of row `i` of the batch."""
         return self.first + i if self.lines is None else int(self.lines[i])
 
     def locations(self, n: int) -> Any:
-        """(N,) strings `path:row` for the first `n` rows of the batch."""
-        return pc.binary_join_element_wise(
+        """(N,) strings `path:row`, or `path:row, sample 2`, for the first `n` rows of the batch."""
+        texts = pc.binary_join_element_wise(
             show(self.path), pa.array(self.numbers(n)).cast(pa.string()), ":"
         )
+        if self.samples is None:
+            return texts
+        samples = pa.array(self.samples[:n]).cast(pa.string())
+        return pc.binary_join_element_wise(texts, samples, ", sample ")
 
     def numbers(self, n: int) -> IntArray:
         """(N,) 1-based rows or lines in the file of the first `n` rows of the batch."""
@@ -84,6 +90,8 @@ class Place:
 
     def error(self, problem: str, i: int | None = None) -> RecordError:
         """An error about row `i`, or about the file."""
+        if i is not None and self.samples is not None:
+            problem = f"sample {self.samples[i]}: {problem}"
         return RecordError(one_line(problem), show(self.path), None if i is None else self.row(i))
 
 
@@ -289,7 +297,10 @@ def labels(column: Any, name: str, place: Place) -> FloatArray:
         bad = ~good & ~np.isnan(values)
         if bad.any():
             i = int(bad.argmax())
-            as_label(float(values[i]), name=name, path=show(place.path), line=place.row(i))
+            try:
+                as_label(float(values[i]), name=name, path="", line=None)
+            except RecordError as error:
+                raise place.error(error.problem, i) from error
     return values
 
 

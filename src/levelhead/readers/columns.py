@@ -1,7 +1,8 @@
 """Plain columns: any table of confidences and truths, of class probabilities, or of raw texts.
 
 Parquet, Arrow, CSV, JSON Lines and JSON arrays. The columns of a role are the ones that the user
-names or the only ones of a usual name; what was found is said aloud.
+names or the only ones of a usual name; what was found is said aloud. A row with lists of samples is
+a row for each of them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from levelhead.readers._roles import Roles, missing_column, roles
 from levelhead.readers._sniff import container_of
 from levelhead.readers._status import StatusColumn
 from levelhead.readers._tables import PEEK, TEXT_BATCH_ROWS, Table, open_table
+from levelhead.readers._unfold import unfolded
 from levelhead.readers._values import (
     ConfidenceColumn,
     Place,
@@ -57,6 +59,9 @@ MAX_TEXT_BYTES = 256 * 2**20
 MAX_LOCATED_BYTES = 32 * 2**20
 """Bytes of a file of unknown length up to which every row carries its place."""
 
+KEPT_TEXT = ("text", "response", "completion", "responses", "completions", "generations")
+"""Columns of texts that are kept beside confidences that are not read from them."""
+
 _OPEN = ("jsonl", "json")
 """Containers whose records may have columns that the first ones lack."""
 
@@ -69,7 +74,7 @@ def _recognizes(head: Head) -> bool:
 
 
 def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
-    table = open_table(path, container_of(path))
+    table = unfolded(open_table(path, container_of(path)), options, path, log)
     found = roles(table.schema, options, path, log)
     check_by(options, table, path)
     blocks = _Columns(table, found, options, path, log).blocks()
@@ -129,9 +134,7 @@ class _Columns:
         kept = [(found.answer, "answer"), (found.gold, "gold")]
         kept += [(found.text, "text"), (found.prompt, "prompt")]
         if found.text is None:
-            kept += [(n, "text") for n in ("text", "response", "completion") if n in table.schema][
-                :1
-            ]
+            kept += [(name, "text") for name in KEPT_TEXT if name in table.schema][:1]
         self.locate = keeps_text(table, path)
         if self.locate:
             self.locate = table.rows is not None or path.stat().st_size <= MAX_LOCATED_BYTES
@@ -298,7 +301,8 @@ class _Columns:
             data["answer"] = plain_column(answers)
         if self.locate:
             data["location"] = place.locations(n)
-        elif self.found.model is not None:  # the rows of one model are not those of the file
+        elif self.found.model is not None or place.samples is not None:
+            # The rows of one model, or the samples of a row, are not numbered as those of the file.
             data["row"] = place.numbers(n)
         return pa.table(data)
 
