@@ -1,4 +1,4 @@
-"""What every report shares: the templates' rules, how a number and a text print, and the colors.
+"""What every report shares: the templates' rules, how a count and a text print, and the colors.
 
 A report is a template that extends `templates/page.html.j2`, which brings the head of the document
 and the stylesheet `templates/page.css`. Everything that a template prints is escaped, texts from
@@ -16,6 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from levelhead import _palette
+from levelhead._text import number, signed
 
 __all__ = [
     "COLORS",
@@ -25,9 +26,7 @@ __all__ = [
     "cut",
     "environment",
     "known",
-    "number",
     "printable",
-    "signed",
 ]
 
 COLORS = {
@@ -103,21 +102,6 @@ def blanked(text: str) -> str:
 def known(value: float | None) -> TypeGuard[float]:
     """Whether there is a number to print."""
     return value is not None and math.isfinite(value)
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Three decimals; what would round to 0.000 without being 0 says so."""
-    if not known(value):
-        return "undefined"
-    smallest = 0.5 * 10.0**-digits
-    if 0 < abs(value) < smallest:
-        return f"<{2 * smallest:.{digits}f}" if value > 0 else f">−{2 * smallest:.{digits}f}"
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """Three decimals and always a sign."""
-    return f"{value + 0.0:+.{digits}f}".replace("-", "−") if known(value) else "undefined"
 
 
 def count(value: float) -> str:

@@ -269,3 +269,32 @@ def test_models_of_one_name_are_told_apart(answers: Path, tmp_path: Path) -> Non
     files = [tmp_path / folder / "preds.parquet" for folder in ("tuned", "base")]
     out = audited(tmp_path, files[0], "--baseline", files[1])
     assert [model["name"] for model in out["models"]] == ["base/preds", "tuned/preds"]
+
+
+def test_a_row_for_each_prompt_gives_the_same_figures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    plain, folded = [], []
+    for i in range(60):
+        n = int(rng.integers(1, 7))
+        row = {
+            "prompt_id": f"q{i}",
+            "confidence": rng.random(n).round(3).tolist(),
+            "correct": rng.integers(0, 2, n).tolist(),
+            "subject": "odd" if i % 2 else "even",
+        }
+        folded.append(row)
+        plain += [
+            {**row, "confidence": c, "correct": y}
+            for c, y in zip(row["confidence"], row["correct"], strict=True)
+        ]
+    found = []
+    for name, rows in (("plain", plain), ("folded", folded)):
+        path = tmp_path / name / "m.jsonl"
+        path.parent.mkdir()
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        found.append(audited(tmp_path, path, "--by", "subject", "--seed", "0")["models"][0])
+    for key in ("metrics", "slices", "n", "n_prompts"):
+        assert found[0].get(key) == found[1].get(key), key
+    assert found[0]["metrics"]
+    said = run("audit", tmp_path / "folded" / "m.jsonl", "--n-boot", "100")
+    assert "60 rows hold 1 to 6 samples each" in " ".join((said.stdout + said.stderr).split())

@@ -96,7 +96,7 @@ def test_many_comparisons_are_a_sentence_and_their_key_changes(arms: list[Path])
     changes = [i for i, line in enumerate(lines) if line.startswith("changes: ECE ")]
     assert len(changes) == 4
     assert not any("interval decides" in line for line in lines)
-    number = r"[+-]\d\.\d{3} \[[+-]\d\.\d{3}, [+-]\d\.\d{3}\]"
+    number = r"[+−]\d\.\d{3} \[[+−]\d\.\d{3}, [+−]\d\.\d{3}\]"
     both = " ".join(line.strip() for line in lines[changes[0] : changes[0] + 2])
     assert re.fullmatch(f"changes: ECE {number}, MCE {number}, accuracy {number}", both)
     few = audited(arms[:3])
@@ -124,7 +124,7 @@ def test_a_p_value_that_contradicts_the_interval_is_not_printed(
     lines = capsys.readouterr().out.splitlines()
     auroc = next(line for line in lines if line.startswith("AUROC") and "[" in line)
     aurc = next(line for line in lines if line.startswith("AURC") and "[" in line)
-    assert auroc.split() == ["AUROC", "-0.011", "[-0.015,", "-0.006]", "worse"]
+    assert auroc.split() == ["AUROC", "−0.011", "[−0.015,", "−0.006]", "worse"]
     assert "0.004" in aurc
 
 

@@ -97,7 +97,7 @@ def test_a_repair_is_told_of_the_tuned_model(tmp_path: Path) -> None:
         [],
     )
     assert found["headline"].startswith(
-        "even is better calibrated than sure: ECE 0.470 to 0.000, a change of -0.470"
+        "even is better calibrated than sure: ECE 0.470 to 0.000, a change of −0.470"
     )
 
 
@@ -124,6 +124,14 @@ def test_one_file_that_holds_both_models(tmp_path: Path) -> None:
         run(both, both)
     with pytest.raises(LevelheadError, match="^--models: expected one of.*'older'"):
         run(both, "--models", "old", "older")
+
+
+def test_weights_have_no_names(tmp_path: Path) -> None:
+    folder = weights(tmp_path / "model", np.ones((2, 2)))
+    with pytest.raises(
+        LevelheadError, match="^--models: expected predictions of two models, got wei"
+    ):
+        run(folder, "--models", "old", "new")
 
 
 def test_both_models_are_judged_on_the_prompts_that_both_have(tmp_path: Path) -> None:
@@ -180,7 +188,7 @@ def test_samples_without_confidences_and_single_samples(tmp_path: Path) -> None:
     base = write(tmp_path / "base.jsonl", samples([0.5] * 20, None, "a"))
     tuned = write(tmp_path / "tuned.jsonl", samples([0.5] * 20, None, "a"))
     found = run(base, tuned)
-    assert "confidences of both models; base and tuned states none" in found["audit"]["headline"]
+    assert "confidences of both models; base and tuned state none" in found["audit"]["headline"]
     assert found["sharpening"]["verdict"] == "INCONCLUSIVE"
     sure = write(tmp_path / "sure.jsonl", samples([0.5] * 20, 0.97, "b"))
     for pair in ((base, sure), (sure, base)):  # no claim of certainty is made up for the other

@@ -226,6 +226,8 @@ def test_files_without_steps_and_rates_without_steps(tmp_path: Path) -> None:
             InvalidInputError, match=f"FILES: expected one path beside {two[0]}, got 2"
         ):
             invoke(base, base, *two)
+    with pytest.raises(InvalidInputError, match="of its own: new.jsonl --baseline old.jsonl$"):
+        invoke("old.jsonl", "new.jsonl", "--models", "a", "b")
     words = lines(tmp_path / "words.jsonl", [0.5, 0.3, 0.2], step="first")
     with pytest.raises(
         InvalidInputError, match=r"expected a whole number in 'step' .* got 'first'"

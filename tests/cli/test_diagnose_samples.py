@@ -6,11 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from levelhead.cli._diagnose_samples import TRACES, load_samples, two_models
-from levelhead.errors import RecordError
+from levelhead.cli._diagnose_all import everything
+from levelhead.cli._diagnose_difficulty import difficulty
+from levelhead.cli._diagnose_formats import formats
+from levelhead.cli._diagnose_samples import TRACES, load_samples, second_path, two_models
+from levelhead.cli._diagnose_sharpening import sharpening
+from levelhead.errors import InvalidInputError, RecordError
 from levelhead.readers import ReadLog, ReadOptions
 
 
@@ -164,10 +170,84 @@ def test_a_reward_that_is_neither_right_nor_wrong_may_be_left_out(tmp_path: Path
         load_samples(path, ReadOptions(correct="correct"), ReadLog(), labelled=None)
 
 
-def test_lists_of_texts_are_no_text(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.jsonl", [{"prompt_id": "a", "text": ["one", "two"]}])
+def test_lists_of_texts_are_samples_but_no_text_of_one_sample(tmp_path: Path) -> None:
+    row = {"prompt_id": "a", "text": ["one", "two"]}
+    path = write(tmp_path / "x.jsonl", [row])
+    found = load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES, labelled=False)["x"]
+    assert found.columns["text"].to_pylist() == ["one", "two"]
+    assert found.prompt_id is not None
+    assert found.prompt_id.to_pylist() == ["a", "a"]
+    path = write(tmp_path / "y.jsonl", [{**row, "correct": 1, "confidence": 0.5}])
     with pytest.raises(RecordError, match="text: expected one text in a row, got lists of texts"):
-        load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES, labelled=False)
+        load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES)
+
+
+FOLDED = [
+    {"prompt_id": "a", "responses": ["4", "so 5"], "correct": [True, False], "pred": ["4", "5"]},
+    {"prompt_id": "b", "responses": [], "correct": [], "pred": []},
+    {"prompt_id": "c", "responses": ["7"], "correct": [None], "pred": None},
+]
+
+
+def test_a_row_for_each_prompt_is_read_as_its_samples(tmp_path: Path) -> None:
+    plain = [
+        {"prompt_id": "a", "response": "4", "correct": True, "pred": "4"},
+        {"prompt_id": "a", "response": "so 5", "correct": False, "pred": "5"},
+        {"prompt_id": "c", "response": "7", "correct": None, "pred": None},
+    ]
+    log = ReadLog()
+    # The right answer, which is one for a prompt, is no sample's own.
+    path = write(tmp_path / "x.jsonl", [{**row, "answer": "4"} for row in FOLDED])
+    found = load_samples(path, ReadOptions(), log, evidence=TRACES)["x"]
+    other = load_samples(
+        write(tmp_path / "y.jsonl", plain), ReadOptions(), ReadLog(), evidence=TRACES
+    )["y"]
+    np.testing.assert_array_equal(found.label, other.label)
+    assert found.columns.to_pydict() == other.columns.to_pydict()
+    assert found.prompt_id is not None
+    assert found.prompt_id.to_pylist() == ["a", "a", "c"]
+    assert any("2 rows hold 1 to 2 samples each" in note for note in log.notes)
+    assert any("3 samples; 1 further row holds none" in note for note in log.notes)
+
+
+def test_lists_of_chats_are_samples_and_a_chat_is_one(tmp_path: Path) -> None:
+    said = [[{"role": "user", "content": "?"}, {"role": "assistant", "content": word}]
+            for word in ("hi", "ho")]  # fmt: skip
+    rows = [{"prompt_id": "a", "correct": [1, 0], "completions": said}]
+    path = write(tmp_path / "x.jsonl", rows)
+    found = load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES)["x"]
+    assert found.columns["text"].to_pylist() == ["hi", "ho"]
+    rows = [{"prompt_id": "a", "correct": 1, "completion": said[0]}]
+    path = write(tmp_path / "y.jsonl", rows)
+    found = load_samples(path, ReadOptions(), ReadLog(), evidence=TRACES)["y"]
+    assert found.columns["text"].to_pylist() == ["hi"]
+
+
+def test_one_text_for_several_truths_is_refused(tmp_path: Path) -> None:
+    rows = [{"prompt_id": "a", "correct": [1, 0], "response": "x"}]
+    with pytest.raises(
+        RecordError, match=r"x.jsonl:1: response: expected a list of 2 values, one "
+    ):
+        load_samples(write(tmp_path / "x.jsonl", rows), ReadOptions(), ReadLog())
+
+
+def test_texts_named_by_their_column_are_samples(tmp_path: Path) -> None:
+    rows = [{"prompt_id": "a", "code": ["x", "y"], "step": 3}] * 2
+    path = write(tmp_path / "x.jsonl", rows)
+    found = load_samples(path, ReadOptions(), ReadLog(), evidence=("code", "step"), labelled=None)
+    assert found["x"].columns["code"].to_pylist() == ["x", "y"] * 2
+    assert found["x"].columns["step"].to_pylist() == [3] * 4
+    path = write(tmp_path / "y.jsonl", [{**row, "correct": 1} for row in rows])  # of a majority
+    found = load_samples(path, ReadOptions(), ReadLog(), evidence=("code", "step"), labelled=None)
+    assert found["y"].columns["code"].to_pylist() == ["x", "y"] * 2
+    assert np.isnan(found["y"].label).all()
+
+
+def test_the_named_answer_wins_over_a_column_of_that_name(tmp_path: Path) -> None:
+    rows = [{"prompt_id": "a", "answer": "4", "pred": p, "correct": p == "4"} for p in ("4", "5")]
+    path = write(tmp_path / "x.jsonl", rows)
+    found = load_samples(path, ReadOptions(answer="pred"), ReadLog(), evidence=TRACES)["x"]
+    assert found.columns["answer"].to_pylist() == ["4", "5"]
 
 
 def test_a_file_of_something_else(tmp_path: Path) -> None:
@@ -201,3 +281,70 @@ def test_other_errors_stay(tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.jsonl", [{"prompt_id": "a", "correct": 3}])
     with pytest.raises(RecordError, match=r"bad.jsonl.*correct"):
         load_samples(bad, ReadOptions(), ReadLog())
+
+
+BOTH_MODELS = [
+    {"prompt_id": f"q{i // 4}", "correct": int(i % 3 < k), "text": f"{k} {i}", "model": model}
+    for k, model in ((1, "old"), (2, "new"))
+    for i in range(40)
+]
+
+COMPARING: dict[click.Command, str] = {
+    sharpening: "TUNED",
+    everything: "TUNED",
+    difficulty: "--baseline",
+    formats: "--baseline",
+}
+"""The commands that compare two models, and what names the second path."""
+
+
+def said(command: click.Command, *arguments: str) -> str:
+    """What it says of its arguments; an error is raised."""
+    done = CliRunner().invoke(command, [*arguments, "--json", "-"])
+    if isinstance(done.exception, InvalidInputError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return " ".join(json.loads(done.stdout)["sections"][0]["warnings"])
+
+
+def test_the_second_path_is_the_first_where_names_tell_the_models_apart() -> None:
+    assert second_path("a", "b", None) == "b"
+    assert second_path("a", "b", ("m", "m")) == "b"
+    assert second_path("a", None, ("m", "n")) == "a"
+    assert second_path("a", "a", ("m", "n")) == "a"
+    with pytest.raises(InvalidInputError, match="^TUNED: expected a second path beside 'a', got"):
+        second_path("a", None, None)
+    with pytest.raises(InvalidInputError, match="got 'm' twice"):
+        second_path("a", "a", ("m", "m"))
+
+
+@pytest.mark.parametrize("command", COMPARING)
+def test_both_models_of_one_file_need_two_names(command: click.Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "both.jsonl", BOTH_MODELS)
+    assert "same rows" not in said(command, path, "--models", "old", "new")
+    with pytest.raises(
+        InvalidInputError, match=r"^--models: expected two different models of .*, got 'old' twice"
+    ):
+        said(command, path, "--models", "old", "old")
+
+
+@pytest.mark.parametrize(("command", "option"), COMPARING.items())
+def test_an_empty_path_is_not_this_folder(
+    command: click.Command, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "both.jsonl", BOTH_MODELS)
+    with pytest.raises(InvalidInputError, match=f"^{option}: expected a path, got an empty text"):
+        said(command, path, *([option] * option.startswith("-")), "", "--models", "old", "new")
+
+
+@pytest.mark.parametrize(("command", "option"), COMPARING.items())
+def test_names_choose_in_two_paths_as_well(
+    command: click.Command, option: str, tmp_path: Path
+) -> None:
+    path, copy = (write(tmp_path / f"{name}.jsonl", BOTH_MODELS) for name in ("one", "two"))
+    second = [*([option] * option.startswith("-")), copy]
+    assert "same rows" not in said(command, path, *second, "--models", "old", "new")
+    same = said(command, path, *second, "--models", "old", "old")
+    assert same.startswith("BASE and TUNED hold the same rows, so nothing can differ")
+    assert "--models" not in same

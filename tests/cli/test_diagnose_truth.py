@@ -166,3 +166,47 @@ def test_the_help_ends_with_an_example() -> None:
     done = run("--help")
     assert "levelhead diagnose truth claims.jsonl --belief belief --claim claim" in done.output
     assert all(len(line) <= 80 for line in done.output.splitlines())
+
+
+def test_beliefs_in_percent_need_the_option_and_give_the_same(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in files[0].read_text().splitlines()]
+    path = tmp_path / "m.jsonl"
+    percents = [round(row["p"] * 100) for row in rows]
+    made = [{**row, "p": p / 100} for row, p in zip(rows, percents, strict=True)]
+    path.write_text("\n".join(map(json.dumps, made)))
+    plain = run(path, *COLUMNS, "--json", "-")
+    made = [{**row, "p": p} for row, p in zip(rows, percents, strict=True)]
+    path.write_text("\n".join(map(json.dumps, made)))
+    refused = run(path, *COLUMNS)
+    assert isinstance(refused.exception, LevelheadError)
+    assert "percentages must be divided by 100: pass --percent" in str(refused.exception)
+    found = run(path, *COLUMNS, "--percent", "--json", "-")
+    assert json.loads(found.output) == json.loads(plain.output)
+    bare = run(path, "--claim", "said", "--hidden-states", path, "--percent")
+    assert "--percent: expected --belief, a column of beliefs, beside it" in str(bare.exception)
+
+
+def test_a_row_for_each_prompt_gives_the_same_figures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folded = [
+        {"q": f"q{i}", "p": (b := round(float(rng.random()), 3)),
+         "said": ["yes" if rng.random() < b else "no" for _ in range(1 + i % 4)]}
+        for i in range(80)
+    ]  # fmt: skip
+    found = []
+    for name in ("plain", "folded"):
+        rows = folded if name == "folded" else [
+            {**row, "said": said} for row in folded for said in row["said"]
+        ]  # fmt: skip
+        path = tmp_path / name / "m.jsonl"
+        path.parent.mkdir()
+        path.write_text("\n".join(map(json.dumps, rows)))
+        section = json.loads(run(path, *COLUMNS, "--json", "-").output)["sections"][0]
+        assert any("80 rows hold 1 to 4 samples" in n for n in section["notes"]) is (
+            name == "folded"
+        )
+        del section["notes"]
+        found.append(section)
+    assert found[0] == found[1]

@@ -73,7 +73,7 @@ def test_drops_are_measured_downwards(base: Path, tmp_path: Path) -> None:
     assert "drop +" in done.stdout
     done = gate("--baseline", tuned, "--candidate", base, "--max-trust-drop", "0.05")
     assert done.returncode == 0
-    assert "drop -" in done.stdout
+    assert "drop −" in done.stdout
 
 
 def test_json(base: Path, tmp_path: Path) -> None:

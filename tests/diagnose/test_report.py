@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from levelhead.diagnose.charts import Curve, line_chart
-from levelhead.diagnose.report import json_text, render_html, shown, write_report
+from levelhead.diagnose.report import cell, json_text, numeric, render_html, shown, write_report
 from levelhead.diagnose.section import Chart, Measure, Section, Table
 from levelhead.errors import RecordError
 
@@ -46,10 +46,58 @@ def a_section(**given: object) -> Section:
         (Measure("a", 0.0, -0.1, 0.1, null=0.0), ("0.000", "−0.100 to 0.100", "0.000")),
         (Measure("a", 1.0, 0.5, None), ("1.000", "", "")),
         (Measure("k", 1500, 8, 2000, null=16), ("1,500", "8 to 2,000", "16")),
+        (
+            Measure("d", -0.25, -0.5, 0.1, null=0.0, change=True),
+            ("−0.250", "−0.500 to +0.100", "0.000"),
+        ),
+        (
+            Measure("d", 0.25, -0.05, 0.5, null=0.0, percent=True, change=True),
+            ("+25.0 points", "−5.0 to +50.0", "0.0"),
+        ),
+        (Measure("d", None, percent=True, change=True), ("undefined", "", "")),
     ],
 )
 def test_a_measure_in_words(measure: Measure, expected: tuple[str, str, str]) -> None:
     assert shown(measure) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "plain", "percent", "change"),
+    [
+        (-0.25, "−0.250", None, "−0.250"),
+        (0.25, "0.250", "25%", "+0.250"),
+        (1200, "1,200", None, None),
+        (None, "undefined", "undefined", "undefined"),
+        ("a-b", "a-b", "a-b", "a-b"),
+    ],
+)
+def test_a_cell_reads_as_its_column_does(
+    value: float | str | None, plain: str, percent: str | None, change: str | None
+) -> None:
+    table = Table("t", ("x", "y", "z"), (), percent=("y",), change=("z",))
+    for column, text in enumerate((plain, percent, change)):
+        if text is not None:
+            assert cell(table, column, value) == text
+
+
+def test_columns_of_numbers_are_set_to_the_right() -> None:
+    rows = [
+        ["1%", "+1.5", "−4.7 points", "−1.0 to +2.0", "a 1", "1 of 2", 0.5, "", "<0.1%"],
+        ["2%", "undefined", "0.0 points", "0.1 to 0.2", "2", "1", None, "", "-"],
+    ]
+    table = Table("t", [str(i) for i in range(9)], rows)
+    assert [numeric(table, i) for i in range(9)] == [
+        *(True, True, True, True), *(False, False), True, *(False, False),
+    ]  # fmt: skip
+    page = render_html([a_section(tables=[table])], "x").replace("\n", "")
+    assert '<td class="n">−4.7 points</td>' in page
+    assert page.count('<th scope="col" class="n"><bdi>') == 5
+
+
+def test_cells_of_the_page_read_as_in_the_terminal() -> None:
+    table = Table("t", ("x", "share", "d"), [(EVIL, 0.25, -0.5)], percent=["share"], change=["d"])
+    page = render_html([a_section(tables=[table])], "x")
+    assert '<td class="n">25%</td><td class="n">−0.500</td>' in page.replace("\n", "")
 
 
 def test_json_has_everything_but_pictures() -> None:

@@ -48,7 +48,7 @@ def test_nothing_answered_says_why() -> None:
     wrong = risk_threshold([0.9] * 80, [1] * 40 + [0] * 40, max_error=0.25)
     assert wrong.sentence.startswith(
         "Answers nothing: 40 of the 80 prompts with a score of at least 0.9 are wrong, which does not "
-        "show an error rate of at most 25% (p = 1)"
+        "show an error rate of at most 25% (p = 1.000)"
     ) or wrong.sentence.startswith(
         "Answers nothing: 40 of the 80 prompts with a score of at least 0.88"
     )

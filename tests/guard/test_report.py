@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from levelhead import _palette
+from levelhead._text import signed
 from levelhead.errors import RecordError
 from levelhead.guard.evaluation import Evaluation, Outcome
 from levelhead.guard.guard import Guard, evaluate, fit_guard, set_threshold
@@ -179,7 +180,7 @@ def test_the_verifiers_weights_are_in_words(found: Evaluation, guard: Guard) -> 
     text = Text(render_html(found, guard)).text
     for effect in guard.verifier.explain():
         assert effect.name in text
-        assert f"{effect.weight + 0.0:+.2f}".replace("-", "−") in text
+        assert signed(effect.weight, 2) in text
     assert "P(True): the model's own check" in text
 
 

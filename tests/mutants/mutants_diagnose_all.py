@@ -30,6 +30,27 @@ MUTANTS = [
         tests=[f"{SAMPLES}::test_chats_are_what_the_assistant_said_last"],
     ),
     Mutant(
+        target="levelhead.cli._diagnose_samples",
+        old="models[0] == models[1] and second in (None, first)",
+        new="models[0] == models[1] and second is None",
+        why="compares a model with itself where its path is written twice",
+        tests=[f"{SAMPLES}::test_the_second_path_is_the_first_where_names_tell_the_models_apart"],
+    ),
+    Mutant(
+        target="levelhead.diagnose.report",
+        old="return points(value) if share else signed(value)",
+        new="return signed(value)",
+        why="prints a difference of shares as a fraction beside shares in percent",
+        tests=["tests/diagnose/test_report.py::test_a_measure_in_words"],
+    ),
+    Mutant(
+        target="levelhead._text",
+        old="(round(p, digits) <= level) != (p <= level)",
+        new="False",
+        why="a p-value above the level reads as the level, at which it would have counted",
+        tests=["tests/test_text.py::test_a_p_value_reads_on_its_side_of_the_level"],
+    ),
+    Mutant(
         target="levelhead.readers.columns",
         old='if detected == "percent_tag" and self.found.kind == "answer":',
         new="if False:",

@@ -135,4 +135,11 @@ MUTANTS = [
         why="intervals that shrink with the prompts, not with their root",
         tests=["tests/diagnose/truth/test_steps.py::test_how_many_prompts_would_decide"],
     ),
+    Mutant(
+        target="levelhead.diagnose.truth._columns",
+        old="    unit = PERCENT if signed or percent else 1.0\n",
+        new="    unit = PERCENT if signed or percent or number > 1.0 else 1.0\n",
+        why="a belief above 1 is silently taken for a percentage, also beside fractions",
+        tests=["tests/diagnose/truth/test_columns.py::test_what_is_no_probability"],
+    ),
 ]

@@ -23,11 +23,11 @@ MUTANTS = [
         tests=["tests/audit/test_report.py::test_every_text_field_is_escaped"],
     ),
     Mutant(
-        target="levelhead._pages",
-        old='    if not known(value):\n        return "undefined"\n    smallest',
-        new="    value = value or 0.0\n    smallest",
+        target="levelhead._text",
+        old='        return "undefined"\n    smallest',
+        new="        value = 0.0\n    smallest",
         why="an undefined number is printed as 0.000",
-        tests=PAGES,
+        tests=["tests/test_text.py"],
     ),
     Mutant(
         target="levelhead.audit.report",

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from levelhead._arrays import BoolArray, IntArray
-from levelhead._text import percent
+from levelhead._text import interval, number, percent, signed
 from levelhead.audit.convention import Convention, Missing
 from levelhead.audit.model_records import ModelRecords, Rows, native_rows, trust_rows
 from levelhead.audit.result import Comparison, ComparisonRow
@@ -227,13 +227,13 @@ def _sentence(model: str, baseline: str, rows: dict[str, ComparisonRow]) -> str:
     if ece.worse is None:
         head = (
             f"{model} and {baseline} do not differ clearly in calibration "
-            f"(ECE {ece.difference:+.3f} [{ece.low:+.3f}, {ece.high:+.3f}])"
+            f"(ECE {signed(ece.difference)} {interval(ece.low, ece.high, change=True)})"
         )
     else:
         sides = sides if ece.worse else sides[::-1]
         head = (
             f"{sides[0][0]} is worse calibrated than {sides[1][0]}: its ECE is "
-            f"{abs(ece.difference):.3f} [{ends[0]:.3f}, {ends[1]:.3f}] higher"
+            f"{number(abs(ece.difference))} {interval(ends[0], ends[1])} higher"
         )
     each = [
         f"{name} says {percent(s)} and is right {percent(r)} of the time" for name, s, r in sides

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from levelhead._text import interval, number, signed
 from levelhead.audit.result import Comparison
 from levelhead.audit.verdict import TOO_FEW
 from levelhead.errors import InvalidInputError, unknown_name
@@ -95,8 +96,8 @@ def check_gate(comparison: Comparison, limits: Mapping[str, float]) -> list[Gate
         failed = low > limit and comparison.n_prompts >= TOO_FEW
         word = "FAIL" if failed else "pass" if high <= limit + SAME else "undecided"
         sentence = (
-            f"{word:<9}  {row.label} {row.baseline_value:.3f} -> {row.model_value:.3f}, "
-            f"{criterion.direction} {change:+.3f} [{low:+.3f}, {high:+.3f}], limit {limit:g}"
+            f"{word:<9}  {row.label} {number(row.baseline_value)} -> {number(row.model_value)}, "
+            f"{criterion.direction} {signed(change)} {interval(low, high, change=True)}, limit {limit:g}"
         )
         out.append(GateLine(option, row.name, limit, change, low, high, failed, sentence))
     return out

@@ -13,8 +13,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from levelhead._pages import clean, count, environment, known, number
-from levelhead._text import percent
+from levelhead._pages import clean, count, environment, known
+from levelhead._text import interval, number, p_value, percent
 from levelhead._write import write_text
 from levelhead.audit import charts
 from levelhead.audit.compare import shown_p
@@ -109,7 +109,7 @@ def render_html(result: AuditResult, *, opening: Picture | None = None) -> str:
     sections = _sections(result)
     named = {section.name: section.audit for section in sections}
     pages = environment(
-        "levelhead.audit", interval=_interval, share=percent, p=_p_value, paired_p=_paired_p
+        "levelhead.audit", interval=_interval, share=percent, p_value=p_value, paired_p=_paired_p
     )
     return pages.get_template("report.html.j2").render(
         result=result,
@@ -337,24 +337,14 @@ def _record_sentences(model: ModelAudit, convention: dict[str, Any]) -> list[str
     return [*out, f"Where the confidences come from: {came}."] if came else out
 
 
-def _interval(pair: tuple[float | None, float | None], signed: bool = False) -> str:
-    low, high = pair
-    if not (known(low) and known(high)):
-        return ""
-    sign = "+" if signed else ""
-    return f"[{low:{sign}.3f}, {high:{sign}.3f}]".replace("-", "−")
-
-
-def _p_value(value: float | None) -> str:
-    if not known(value):
-        return "undefined"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+def _interval(pair: tuple[float | None, float | None], change: bool = False) -> str:
+    return interval(*pair, change=change)
 
 
 def _paired_p(row: ComparisonRow, level: float) -> str:
     """Nothing where the p-value would contradict the interval beside it, which decides."""
     shown = shown_p(row, level)
-    return "" if shown is None and row.p_value is not None else _p_value(shown)
+    return "" if shown is None and row.p_value is not None else number(shown)
 
 
 def _position(value: float | None, end: float = 1.0) -> str:

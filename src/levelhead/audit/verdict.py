@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from levelhead._text import percent
+from levelhead._text import interval, number, p_value, percent
 from levelhead.audit.result import MetricRow, NullRow, Verdict
 
 __all__ = ["MATERIAL_GAP", "SMALL_ECE", "TOO_FEW", "verdict"]
@@ -65,7 +63,7 @@ def verdict(
     chance = "" if null is None else f", {null.expected:.3f} would be expected by chance"
     headline = (
         f"{names[label]}: says {percent(says)} on average, is right {percent(right)} of the time; "
-        f"ECE {_number(ece.value)}{_interval(ece)}{chance}"
+        f"ECE {number(ece.value)}{_interval(ece)}{chance}"
     )
     sentences = _sentences(metrics, null, label, kind, n)
     if asserted:
@@ -119,7 +117,7 @@ def _sentences(
         out.append(
             f"A perfectly calibrated model with the same confidences would show ECE "
             f"{null.expected:.3f} (95% of the time below {null.quantile_95:.3f}); "
-            f"this is {beyond} (p {_p(null.p_value)}){gap}."
+            f"this is {beyond} ({p_value(null.p_value, SIGNIFICANT)}){gap}."
         )
     if kind == "event":
         out.append(
@@ -135,13 +133,13 @@ def _asserted_sentence(metrics: dict[str, MetricRow], asserted: int, n: int) -> 
     return (
         f"{asserted:,} of {n:,} records state no usable confidence and count as claims of certainty; "
         f"the others alone say {percent(parsed['mean_confidence'])}, are right "
-        f"{percent(parsed['accuracy'])} of the time, ECE {_number(parsed['ece'])}."
+        f"{percent(parsed['accuracy'])} of the time, ECE {number(parsed['ece'])}."
     )
 
 
 def _trust_sentence(trust: MetricRow) -> str:
-    value = trust.value if trust.value is not None else math.nan
-    score = f"Trustworthiness is {value:.2f}{_interval(trust, 2)} (1 is perfect, 0 is silence)"
+    value = f"{number(trust.value, 2)}{_interval(trust, 2)}"
+    score = f"Trustworthiness is {value} (1 is perfect, 0 is silence)"
     if trust.high is not None and trust.high < 0.0:
         return f"{score}: acting on its confidence is worse than not asking it."
     if trust.low is not None and trust.low > 0.0:
@@ -149,15 +147,6 @@ def _trust_sentence(trust: MetricRow) -> str:
     return f"{score}: it is not clear that acting on its confidence beats not asking it."
 
 
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
-
-
 def _interval(row: MetricRow, digits: int = 3) -> str:
-    if row.low is None or row.high is None:
-        return ""
-    return f" [{row.low:.{digits}f}, {row.high:.{digits}f}]"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+    text = interval(row.low, row.high, digits)
+    return f" {text}" if text else ""

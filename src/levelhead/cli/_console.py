@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from levelhead._text import plural
+from levelhead._text import interval, number, plural, signed
 from levelhead.audit.compare import shown_p
 from levelhead.audit.result import AuditResult, Comparison, MetricRow, ModelAudit
 from levelhead.cli._output import COLORS, clean, console
@@ -242,8 +242,8 @@ def _model_rows(result: AuditResult) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     for model in shown:
         values = [model.metric(name).value for name in ROW_COLUMNS]
-        cells = ["n/a" if value is None else f"{value:.3f}" for value in values]
-        chance = "n/a" if model.null is None else f"{model.null.expected:.3f}"
+        cells = ["n/a" if value is None else number(value) for value in values]
+        chance = "n/a" if model.null is None else number(model.null.expected)
         name = Text(folded(model.name, ROW_NAME_WIDTH))
         table.add_row(name, cells[0], chance, *cells[1:])
     table.caption = "chance: the ECE that a calibrated model would have here"
@@ -265,13 +265,9 @@ def folded(name: str, width: int) -> str:
     return "\n".join(line.strip() for line in lines if line.strip())
 
 
-def _cell(row: MetricRow, interval: bool) -> str:
-    if row.value is None:
-        return "undefined"
-    text = f"{row.value:.3f}"
-    if interval and row.low is not None and row.high is not None:
-        text += escape(f" [{row.low:.3f}, {row.high:.3f}]")
-    return text
+def _cell(row: MetricRow, ends: bool) -> str:
+    between = interval(row.low, row.high) if ends else ""
+    return number(row.value) + (escape(f" {between}") if between else "")
 
 
 def _key_changes(comparison: Comparison) -> str:
@@ -281,7 +277,8 @@ def _key_changes(comparison: Comparison) -> str:
     for row in (rows[name] for name in KEY_CHANGES):
         if row.difference is None or row.low is None or row.high is None:
             continue
-        text = f" {SHOWN[row.name]} {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        ends = interval(row.low, row.high, change=True)
+        text = f" {SHOWN[row.name]} {signed(row.difference)} {ends}"
         lines[-1] += mark
         if len(lines[-1]) + len(text) >= WIDTH:
             lines.append(" ")
@@ -304,9 +301,9 @@ def _comparison_table(comparison: Comparison, level: float) -> Table:
             continue
         word = "" if row.better is None else words[row.worse]
         decided = shown_p(row, level)
-        p = "" if decided is None else "<0.001" if decided < 0.001 else f"{decided:.3f}"
-        interval = escape(f"[{row.low:+.3f}, {row.high:+.3f}]")
-        table.add_row(SHOWN[row.name], f"{row.difference:+.3f}", interval, p, word)
+        p = "" if decided is None else number(decided)
+        ends = escape(interval(row.low, row.high, change=True))
+        table.add_row(SHOWN[row.name], signed(row.difference), ends, p, word)
     table.caption = (
         f"on {comparison.n_prompts:,} common items, paired by {comparison.paired_by}; "
         "the interval decides"
@@ -331,7 +328,7 @@ def _slices_table(model: ModelAudit, named: bool) -> Table:
             f"{row.n:,}",
             f"{row.confidence:.0%}",
             f"{row.accuracy:.0%}",
-            f"{row.gap:+.3f}",
+            signed(row.gap),
             f"{row.damage:.0%}",
         )
     table.caption = "damage: share of the column's n x |gap|"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from levelhead.cli._options import on_stdout
 from levelhead.cli._output import clean, console, emit, still_open
-from levelhead.diagnose.report import json_text, shown, write_report
+from levelhead.diagnose.report import cell, json_text, numeric, shown, write_report
 from levelhead.diagnose.section import Section
 from levelhead.diagnose.section import Table as Listing
 from levelhead.readers import ReadLog
@@ -133,11 +133,10 @@ def _points(screen: Console, sign: str, texts: Sequence[str], style: str = "") -
 def _list(screen: Console, listing: Listing) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, name in enumerate(listing.header):
-        numbers = any(isinstance(row[i], int | float) for row in listing.rows)
-        side = "right" if numbers else "left"
+        side = "right" if numeric(listing, i) else "left"
         table.add_column(escape(clean(name)), justify=side, overflow="fold")
     for row in listing.rows[:MAX_ROWS]:
-        table.add_row(*(escape(_cell(value)) for value in row))
+        table.add_row(*(escape(_cut(cell(listing, i, one))) for i, one in enumerate(row)))
     screen.print(Text(clean(listing.title), style="bold"))
     screen.print(table)
     if len(listing.rows) > MAX_ROWS:
@@ -145,10 +144,6 @@ def _list(screen: Console, listing: Listing) -> None:
         screen.print(Text(f"{more:,} more in the report and the JSON", style="dim"))
 
 
-def _cell(value: str | float | int | None) -> str:
-    if value is None:
-        return "undefined"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    text = f"{value:,}" if isinstance(value, int) else clean(value)
+def _cut(text: str) -> str:
+    text = clean(text)
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1].rsplit(" ", 1)[0] + "…"

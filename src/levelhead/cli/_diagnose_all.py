@@ -107,6 +107,10 @@ def everything(
 
     tuned = second_path(base, tuned, models)
     only_weights = _holds_weights(base) or _holds_weights(tuned)
+    if only_weights and models is not None:
+        raise InvalidInputError(
+            "--models: expected predictions of two models, got weights; give the folders of both"
+        )
     if only_weights:
         weights = _both_weights(base, tuned, weights)
     count_advantages(estimator, group_size)  # what is wrong with it is said before anything is read
@@ -219,7 +223,8 @@ def _audit(read: _Read) -> Section:
     read.need_truth()
     bare = [one.model for one in (read.base, read.tuned) if (one.status != 0).all()]
     if bare:
-        raise _NotHere(f"confidences of both models; {' and '.join(bare)} states none")
+        verb = "states" if len(bare) == 1 else "state"
+        raise _NotHere(f"confidences of both models; {' and '.join(bare)} {verb} none")
     said = read.settings
     result = audited(
         read.base,

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levelhead._arrays import BoolArray
-from levelhead._pages import number
-from levelhead._text import percent
+from levelhead._text import interval, number, percent, signed
 from levelhead.audit.convention import convention
 from levelhead.audit.model_records import ModelRecords
 from levelhead.audit.summary import audit
@@ -141,9 +140,10 @@ def audit_section(result: AuditResult) -> Section:
     changes = {row.name: row for row in comparison.rows}
     ece = changes["ece"]
     word, tone, how = WORDS[ece.worse]
+    header = ("metric", base.name, tuned.name, "change", "interval")
     rows = [
         (row.label, row.baseline_value, row.model_value, row.difference,
-         "" if row.low is None or row.high is None else f"{row.low:+.3f} to {row.high:+.3f}")
+         "" if row.low is None or row.high is None else f"{signed(row.low)} to {signed(row.high)}")
         for name in NEEDED if (row := changes.get(name)) is not None
     ]  # fmt: skip
     drawn = charts.reliability_diagram({one.name: one.reliability for one in (base, tuned)})
@@ -154,13 +154,14 @@ def audit_section(result: AuditResult) -> Section:
     if ece.difference is not None and ece.low is not None and ece.high is not None:
         headline += (
             f": ECE {number(ece.baseline_value)} to {number(ece.model_value)}, a change of "
-            f"{ece.difference:+.3f} [{ece.low:+.3f}, {ece.high:+.3f}]"
+            f"{signed(ece.difference)} {interval(ece.low, ece.high, change=True)}"
         )
     measures = [_measure(one.name, one.metric("ece"), one.null) for one in (base, tuned)]
     sentences = [
-        f"{one.name} says {percent(one.metric('mean_confidence').value)} on average and is right "
-        f"{percent(one.metric('accuracy').value)} of the time."
-        for one in (base, tuned)
+        f"{base.name} says {percent(base.metric('mean_confidence').value)} on average and is right "
+        f"{percent(base.metric('accuracy').value)} of the time.",
+        f"{tuned.name} alone: {tuned.verdict.headline}.",
+        *tuned.verdict.sentences,
     ]
     if any(one.value is not None and one.low is not None and one.value > (one.high or 1.0)
            for one in measures):  # fmt: skip
@@ -173,14 +174,10 @@ def audit_section(result: AuditResult) -> Section:
         verdict=word,
         tone=cast(Any, tone),
         headline=f"{headline}.",
-        sentences=[
-            *sentences,
-            f"{tuned.name} alone: {tuned.verdict.headline}.",
-            *tuned.verdict.sentences,
-        ],
+        sentences=sentences,
         measures=measures,
         charts=[Chart("Reliability", "Below the diagonal a model is surer than it is right.", svg)],
-        tables=[Table("Changes", ("metric", base.name, tuned.name, "change", "interval"), rows)],
+        tables=[Table("Changes", header, rows, change=("change",))],
         next_steps=STEPS[ece.worse],
         warnings=[*result.warnings, *(w for one in (base, tuned) for w in one.warnings)],
         notes=[f"seed {result.seed}; levelhead audit shows more of this", *result.notes],

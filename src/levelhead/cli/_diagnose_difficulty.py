@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from levelhead.cli._diagnose_samples import models_option, one_model, two_models
+from levelhead.cli._diagnose_samples import models_option, one_model, second_path, two_models
 from levelhead.cli._options import json_option, path_option, quiet_option, seed_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._reading import read_options, reading_options
@@ -100,8 +100,8 @@ def difficulty(
     from levelhead.diagnose.difficulty import diagnose_difficulty, section
 
     _refuse(tuned, further, baseline)
-    if models is not None and baseline is None:
-        baseline = tuned
+    if models is not None or baseline is not None:
+        baseline = second_path(tuned, baseline, models, role="--baseline")
     given_paths = (tuned,) if baseline is None else (tuned, baseline)
     check_targets((report, target(json_path)), given_paths)
     options, log = read_options(**given), ReadLog()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from levelhead.cli._diagnose_samples import load_samples, models_option, two_models
+from levelhead.cli._diagnose_samples import load_samples, models_option, second_path, two_models
 from levelhead.cli._options import json_option, path_option, quiet_option, seed_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._progress import Bar
@@ -145,17 +145,19 @@ def formats(
     rules = own_rules(own, where="--rule")
     tuned, *others = files
     if two is not None and others:
-        raise InvalidInputError(
-            f"FILES: expected one path beside {two}, got {len(files)}; give a folder or a quoted glob"
-        )
+        right = "give a folder or a quoted glob"
+        if baseline is None and len(files) == 2:
+            right = f"the base has an option of its own: {others[0]} --baseline {tuned}"
+        raise InvalidInputError(f"FILES: expected one path beside {two}, got {len(files)}; {right}")
+    if two is not None:
+        baseline = second_path(tuned, baseline, models, role="--baseline")
     inputs = (*files, baseline) if baseline is not None else files
     check_targets((report, target(json_path)), inputs)
     options, log = read_options(**given), ReadLog()
     try:
         with Bar("reading") as bar:
-            if two is not None:
-                paths = (baseline or tuned, tuned)
-                pair = _two(paths, models, column, options, log)
+            if baseline is not None:
+                pair = _two((baseline, tuned), models, column, options, log)
                 bar.say("classifying")
                 result = compare_texts(*pair, column, rules, level=false_alarms, seed=seed, bar=bar)
             else:
@@ -186,7 +188,7 @@ def _two(
     log: ReadLog,
 ) -> tuple[Predictions, Predictions]:
     """The texts of both models."""
-    roles = ("--baseline", "FILES") if models is None else ("BASE", "TUNED")
+    roles = ("--baseline", "FILES")
     pair = two_models(
         paths, options, log, models=models, roles=roles, evidence=(column,), labelled=None
     )

@@ -24,15 +24,16 @@ from levelhead.readers._columns import grade
 from levelhead.readers._files import reading, show
 from levelhead.readers._labels import attach_labels
 from levelhead.readers._logs import message_text, prompt_key
-from levelhead.readers._roles import TEXT, Roles, roles
+from levelhead.readers._roles import TEXT, TEXTS, Roles, roles
 from levelhead.readers._sniff import container_of
 from levelhead.readers._tables import open_table
+from levelhead.readers._unfold import unfolded
 from levelhead.readers._values import Place, decoded, is_list, is_text, labels
 from levelhead.readers.columns import by_model
 from levelhead.readers.sources import chosen, is_chosen, pooled
 from levelhead.records import PROVENANCES, STATUSES, Predictions, as_ids, as_strings, concat
 
-__all__ = ["TRACES", "load_samples", "models_option", "one_model", "two_models"]
+__all__ = ["TRACES", "load_samples", "models_option", "one_model", "second_path", "two_models"]
 
 TRACES = ("answer", "text")
 """Columns that are kept where a file has them."""
@@ -233,26 +234,38 @@ models_option = click.option(
 """Which model is which; for `two_models`."""
 
 
-def second_path(base: str, tuned: str | None, models: tuple[str, str] | None) -> str:
-    """Where the tuned model is: the same place as the base where `--models` names both there.
+def second_path(
+    first: str, second: str | None, models: tuple[str, str] | None, *, role: str = "TUNED"
+) -> str:
+    """Where the other model is: the same place as the one where `--models` names both there.
 
     Args:
-        base: of the base model.
-        tuned: of the tuned one, or None.
+        first: path of the one model, base or tuned.
+        second: path of the other, or None.
         models: both names, or None.
+        role: what names the second path on the command line, for errors.
 
     Returns:
-        The path of the tuned model.
+        The path of the other model.
 
     Raises:
-        InvalidInputError: there is neither a second path nor names.
+        InvalidInputError: there is neither a second path nor names, it is empty, or both models of one
+            path have one name.
     """
-    if tuned is None and models is None:
+    if second is None and models is None:
         raise InvalidInputError(
-            f"TUNED: expected a second path beside {base!r}, got none; where one file holds both models, "
-            "name them: --models BASE TUNED"
+            f"{role}: expected a second path beside {first!r}, got none; where one file holds both "
+            "models, name them: --models BASE TUNED"
         )
-    return base if tuned is None else tuned
+    if second is not None and not second.strip():
+        raise InvalidInputError(
+            f"{role}: expected a path, got an empty text; for this folder write a dot"
+        )
+    if models is not None and models[0] == models[1] and second in (None, first):
+        raise InvalidInputError(
+            f"--models: expected two different models of {first}, got {models[0]!r} twice"
+        )
+    return first if second is None else second
 
 
 def two_models(
@@ -272,7 +285,7 @@ def two_models(
         options: how to read them.
         log: takes what was found out, and whether both are the same rows.
         models: their names, where files hold several.
-        roles: the arguments' names, for errors.
+        roles: the arguments' names, for errors; those of `--models` where it is given.
         evidence: columns to keep where the files have them.
         labelled: whether they must say which answers are right, as for `load_samples`.
 
@@ -283,6 +296,8 @@ def two_models(
         InvalidInputError: the one holds answers and the other events, or one holds several models.
     """
     names = models or (None, None)
+    if models is not None:
+        roles = ("BASE", "TUNED")
     if models is not None and options.only is not None:
         raise InvalidInputError("--only: expected no --models beside it; --models says all")
     base, tuned = (
@@ -303,9 +318,10 @@ def two_models(
             f"{tuned.kind} predictions"
         )
     if _same_rows(base, tuned, (*TRACES, *evidence)):
+        advice = "; where a file holds both models, name them: --models BASE TUNED"
         log.warn(
-            f"{roles[0]} and {roles[1]} hold the same rows, so nothing can differ; where a file holds "
-            "both models, name them: --models BASE TUNED"
+            f"{roles[0]} and {roles[1]} hold the same rows, so nothing can differ"
+            f"{advice if models is None else ''}"
         )
     if base.model == tuned.model:
         base, tuned = (dataclasses.replace(one, model=name)
@@ -349,7 +365,9 @@ def _bare(
 
 
 def _read(path: AnyPath, options: ReadOptions, log: ReadLog, graded: bool) -> Iterator[Predictions]:
+    texts = tuple(name for name in options.evidence if name != "answer")
     table = open_table(path, container_of(path))
+    table = unfolded(table, options, path, log, texts=texts, labelled=graded)
     schema = {**table.schema, STAND_IN: pa.float64()}
     try:
         found = roles(schema, dataclasses.replace(options, confidence=STAND_IN), path, log)
@@ -360,10 +378,11 @@ def _read(path: AnyPath, options: ReadOptions, log: ReadLog, graded: bool) -> It
     if not graded:
         found = dataclasses.replace(found, kind="answer", label=None, gold=None)
     kept = {"answer": found.answer} if found.answer is not None else {}
-    texts = [name for name in TEXT if name in table.schema]
+    texts = [name for name in (*TEXT, *TEXTS) if name in table.schema]
     if texts and "text" in options.evidence:
         kept["text"] = "text" if "text" in texts else texts[0]
-    kept |= {name: name for name in (*options.by, *options.evidence) if name in table.schema}
+    kept |= {n: n for n in options.evidence if n in table.schema and n not in kept}
+    kept |= {name: name for name in options.by if name in table.schema}
     hashed = found.prompt if found.prompt_id is None else None
     needed = [found.label, found.answer, found.gold, found.prompt_id, found.model, hashed]
     names = list(dict.fromkeys([n for n in (*needed, *kept.values()) if n is not None]))

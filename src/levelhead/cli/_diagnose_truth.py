@@ -43,6 +43,7 @@ A file has a line for each answer; a claim is 1, 0, yes, no, or nothing:
 @path_option("--beliefs", metavar="FILE", help="Beliefs in a file of their own, by prompt.")
 @path_option("--baseline-beliefs", metavar="FILE", help="Those of the baseline.")
 @click.option("--yes-at", metavar="COLUMN|N", help="Place of the option yes in lists, from 0.")
+@click.option("--percent/--fraction", default=None, help="Unit of the beliefs.")
 @path_option("--hidden-states", metavar="NPZ", help="Probe these for the truth (.npz or .npy).")
 @path_option("--baseline-hidden-states", metavar="NPZ", help="Those of the baseline.")
 @click.option("--label", metavar="COLUMN", help="What is true, for the probe: 1 or 0.")
@@ -76,7 +77,8 @@ def truth(
 ) -> None:
     """Do the claims in FILE follow what the model believes?
 
-    FILE is Parquet, Arrow, JSON Lines, JSON or CSV with a row for each answer. The verdict is
+    FILE is Parquet, Arrow, JSON Lines, JSON or CSV with a row for each answer, or, except in CSV,
+    with a row for each prompt and lists of its answers. The verdict is
     TRUTHFUL, INDIFFERENT, CONTRARY (a systematic liar), DEGENERATE (always the same claim) or
     INCONCLUSIVE. Beliefs are a column, or are made from option tokens or from hidden states.
     """
@@ -149,6 +151,11 @@ def _check(
     if columns["yes_at"] is not None and columns["belief"] is None:
         raise InvalidInputError(
             "--yes-at: expected --belief, a column of lists over options, beside it, got none"
+        )
+    if columns["percent"] is not None and columns["belief"] is None:
+        unit = "--percent" if columns["percent"] else "--fraction"
+        raise InvalidInputError(
+            f"{unit}: expected --belief, a column of beliefs, beside it, got none"
         )
     if beliefs is not None and (columns["belief"] is None or columns["prompt_id"] is None):
         raise InvalidInputError(

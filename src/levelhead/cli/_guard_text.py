@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from levelhead._text import percent
+from levelhead._text import percent, signed
 from levelhead._write import plain
 from levelhead.cli._output import clean, console
 from levelhead.guard.words import advice, evidence_words, promise_words
@@ -340,7 +340,7 @@ def _weights_table(guard: Guard) -> Table:
         ("what the verifier looks at", "left"), ("weight" if logistic else "gain", "right")
     )
     for effect in effects[:MAX_WEIGHTS]:
-        weight = f"{effect.weight:+.2f}" if logistic else percent(effect.weight)
+        weight = signed(effect.weight, 2) if logistic else percent(effect.weight)
         table.add_row(Text(clean(evidence_words(effect.name))), weight)
     unit = "log-odds per standard deviation" if logistic else "share of the gain"
     more = len(effects) - MAX_WEIGHTS

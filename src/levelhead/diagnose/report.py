@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ from typing import Any
 from markupsafe import Markup
 
 from levelhead import __version__
-from levelhead._pages import count, environment, number
-from levelhead._text import percent
+from levelhead._pages import count, environment
+from levelhead._text import number, percent, points, signed
 from levelhead._write import plain, write_text
-from levelhead.diagnose.section import Measure, Section
+from levelhead.diagnose.section import Measure, Section, Table
 
-__all__ = ["SCHEMA_VERSION", "json_text", "render_html", "shown", "write_report"]
+__all__ = ["SCHEMA_VERSION", "cell", "json_text", "numeric", "render_html", "shown", "write_report"]
 
 SCHEMA_VERSION = "1"
 """Of the JSON."""
+
+NUMERIC = re.compile(r"undefined|[+−<>]*[\d.,]+%?( to [+−<>]*[\d.,]+%?)?( points| nats)?")
+"""A text that reads as a number with its unit, or as an interval."""
 
 
 def shown(measure: Measure) -> tuple[str, str, str]:
@@ -37,22 +41,74 @@ def shown(measure: Measure) -> tuple[str, str, str]:
     Example:
         >>> shown(Measure("pass@1", 0.25, 0.2, 0.3, null=0.1, percent=True))
         ('25%', '20% to 30%', '10%')
+        >>> shown(Measure("excess", 0.3, 0.1, 0.5, null=0.0, percent=True, change=True))
+        ('+30.0 points', '+10.0 to +50.0', '0.0')
     """
 
     def say(value: float | None) -> str:
-        if measure.percent:
-            return percent(value)
-        return count(value) if isinstance(value, int) else number(value)
+        return _printed(value, measure.percent, measure.change)
 
     interval = ""
     if measure.low is not None and measure.high is not None:
         interval = f"{say(measure.low)} to {say(measure.high)}"
     null = measure.null
+    in_points = measure.percent and measure.change and measure.value is not None
     return (
-        say(measure.value),
+        say(measure.value) + " points" * in_points,
         interval,
         null if isinstance(null, str) else say(null) if null is not None else "",
     )
+
+
+def cell(table: Table, column: int, value: str | float | None) -> str:
+    """A cell of a table in words.
+
+    Args:
+        table: that it stands in.
+        column: in which column, from 0.
+        value: what stands there.
+
+    Returns:
+        A text as it is; a number to three decimals, in percent or with its sign, as its column is.
+
+    Example:
+        >>> cell(Table("", ("problem", "solved"), (), percent=("solved",)), 1, 0.25)
+        '25%'
+    """
+    if isinstance(value, str):
+        return value
+    name = table.header[column]
+    return _printed(value, name in table.percent, name in table.change)
+
+
+def numeric(table: Table, column: int) -> bool:
+    """Whether a column holds numbers, changes or intervals, which are set to the right.
+
+    Args:
+        table: with its rows.
+        column: which one, from 0.
+
+    Returns:
+        True where one cell is a number or all are texts that read as numbers.
+
+    Example:
+        >>> rows = [("a", "+1.5 points", "0.1 to 0.2"), ("b", "undefined", "0.2 to 0.3")]
+        >>> [numeric(Table("", ("", "change", "interval"), rows), i) for i in range(3)]
+        [False, True, True]
+    """
+    cells = [row[column] for row in table.rows]
+    if any(isinstance(one, int | float) for one in cells):
+        return True
+    texts = [one for one in cells if isinstance(one, str) and one]
+    return bool(texts) and all(NUMERIC.fullmatch(one) for one in texts)
+
+
+def _printed(value: float | None, share: bool, change: bool) -> str:
+    if change:
+        return points(value) if share else signed(value)
+    if share:
+        return percent(value)
+    return count(value) if isinstance(value, int) else number(value)
 
 
 def json_text(sections: Sequence[Section]) -> str:
@@ -88,7 +144,9 @@ def render_html(sections: Sequence[Section], title: str) -> str:
     Returns:
         The document; the same sections give the same text.
     """
-    pages = environment("levelhead.diagnose", shown=shown, markup=Markup)
+    pages = environment(
+        "levelhead.diagnose", shown=shown, cell=cell, numeric=numeric, markup=Markup
+    )
     template = pages.get_template("diagnose.html.j2")
     return template.render(sections=sections, title=title, version=__version__)
 

@@ -29,6 +29,7 @@ class Measure:
             is no such thing.
         note: one sentence on how to read it.
         percent: whether it is printed as a percentage.
+        change: whether it is a difference, printed with its sign, and in points where it is `percent`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Measure:
     null: float | str | None = None
     note: str = ""
     percent: bool = False
+    change: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +66,16 @@ class Table:
         header: (C,) names of the columns.
         rows: each (C,) texts or numbers; numbers are printed to three decimals and set to the right.
         note: how to read it.
+        percent: names of the columns whose numbers are printed as percentages.
+        change: names of the columns whose numbers are printed with their sign.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str | float | int | None]]
     note: str = ""
+    percent: Sequence[str] = ()
+    change: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from levelhead._text import percent
+from levelhead._text import number, p_value, percent
 from levelhead.guard import charts
 from levelhead.guard.evaluation import Evaluation, Overstated, Quality, SliceResult
 from levelhead.guard.guard import Guard
@@ -284,8 +284,7 @@ def _metrics(before: Quality | None, after: Quality | None) -> tuple[MetricRow, 
     def chance(q: Quality | None) -> str:
         if q is None:
             return ""
-        p = "< 0.001" if q.ece_p_value < 0.001 else f"= {q.ece_p_value:.3f}"
-        return f"{q.ece_expected:.3f} by chance, p {p}"
+        return f"{number(q.ece_expected)} by chance, {p_value(q.ece_p_value)}"
 
     if before is None and after is None:
         return ()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from levelhead._arrays import ArrayLike, BoolArray, vector
+from levelhead._text import p_value
 from levelhead.errors import InvalidInputError
 
 __all__ = ["Cell", "Threshold", "certainty"]
@@ -124,7 +125,7 @@ class Threshold:
         return (
             f"Answers nothing: {first.errors:,.0f} of the {first.answered:,} prompts with a score of at "
             f"least {first.value:g} are wrong, which does not show an error rate of at most "
-            f"{_percent(self.max_error)} (p = {first.p_value:.2g})"
+            f"{_percent(self.max_error)} ({p_value(first.p_value, self.delta)})"
         )
 
     def answers(self, score: ArrayLike) -> BoolArray:

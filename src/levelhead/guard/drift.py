@@ -18,6 +18,7 @@ import numpy as np
 from scipy import linalg
 
 from levelhead._arrays import ArrayLike, FloatArray, IntArray, real, vector
+from levelhead._text import p_value
 from levelhead.errors import InvalidInputError
 
 __all__ = ["CusumResult", "DriftCheck", "ErrorCusum", "ScoreReference", "psi"]
@@ -484,14 +485,12 @@ def _drift_sentence(
 ) -> str:
     numbers = (
         f"PSI {observed:.3g}, where {by_chance:.3g} is usual by chance for {n:,} new and "
-        f"{n_reference:,} old prompts (p = {p:.2g}; the alarm is at p <= {level:g})"
+        f"{n_reference:,} old prompts ({p_value(p, level)}; the alarm is at p <= {level:g})"
     )
     if p <= level:
         size = "small" if observed < SMALL else "moderate" if observed < LARGE else "large"
-        return (
-            f"The scores have changed: {numbers}; a {size} shift, so check the promised error rate "
-            "on new labels"
-        )
+        check = "so check the promised error rate on new labels"
+        return f"The scores have changed: {numbers}; a {size} shift, {check}"
     said = "The scores may" if p <= DOUBTFUL else "No sign that the scores"
     return f"{said} have changed: {numbers}"
 

@@ -50,10 +50,10 @@ def test_a_finding_stands_beside_its_null() -> None:
         "after's: more than chance would."
     )
     words = " ".join(found.sentences)
-    assert "+12.0 points in 5% of cases; it is +40.0 (one-sided p = 0.01)" in words
+    assert "+12.0 points in 5% of cases; it is +40.0 (one-sided p = 0.010)" in words
     assert "false alarm in at most 5% of runs" in words
     excess = next(m for m in found.measures if m.name == "excess of flagged")
-    assert (excess.value, excess.low, excess.high, excess.null) == (0.4, 0.3, 0.5, "below +0.120")
+    assert (excess.value, excess.low, excess.high, excess.null) == (0.4, 0.3, 0.5, "below +12.0")
 
 
 def test_an_alternative_gradient_is_no_null() -> None:

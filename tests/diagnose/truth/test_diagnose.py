@@ -85,7 +85,7 @@ def test_the_sign_is_said() -> None:
     b = np.linspace(0, 1, 200)
     found = section(diagnose_truth(Claims(b, b < 0.5), **FAST))
     assert (found.verdict, found.tone) == ("CONTRARY", "bad")
-    assert "the opposite of what it believes: r -0.866" in found.headline
+    assert "the opposite of what it believes: r −0.866" in found.headline
 
 
 def test_degenerate_and_thin_are_said() -> None:
@@ -218,7 +218,7 @@ def test_a_turned_sign_is_told_by_r() -> None:
     before, after = Claims(b, b > 0.5, name="base"), Claims(b, b < 0.5, name="tuned")
     turned = section(diagnose_truth(after, before, **FAST))
     assert turned.headline.startswith(
-        "base was TRUTHFUL, tuned is CONTRARY: r 0.866 before, -0.866"
+        "base was TRUTHFUL, tuned is CONTRARY: r 0.866 before, −0.866"
     )
     assert turned.headline.endswith("it turned against its beliefs.")
     back = section(diagnose_truth(before, after, **FAST))

@@ -98,7 +98,7 @@ def test_beliefs_of_a_file_are_averaged_by_prompt(tmp_path: Path) -> None:
     [
         ([{"c": 2}], {}, r"x.jsonl:1: c: expected 0, 1, yes, no, a hedge or nothing, got 2"),
         ([{"c": 1, "p": 0.5}, {"c": 1, "p": 87}], {"belief": "p"},
-         r"x.jsonl:2: p: expected a probability in \[0, 1\], got 87.0; percentages must be divided"),
+         r"x.jsonl:2: p: expected a probability in \[0, 1\], got 87.0; fractions and percentages are"),
         ([{"c": 1, "p": "likely"}], {"belief": "p"}, "x.jsonl:1: p: expected a probability"),
         ([{"c": 1, "k": "blue"}], {"condition": "k"},
          "x.jsonl:1: k: expected Positive, Negative or Unknown, got 'blue'"),

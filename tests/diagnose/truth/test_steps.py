@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,29 @@ def test_each_verdict_has_its_steps(claim: np.ndarray, verdict: str, first: str 
     assert list(found.next_steps) == [] if first is None else found.next_steps[0].startswith(first)
     bad = verdict in ("CONTRARY", "INDIFFERENT", "DEGENERATE")
     assert any("levelhead lint RECIPE" in text for text in found.next_steps) == bad
+
+
+def test_no_kind_of_belief_is_advised_that_was_read_already() -> None:
+    found = diagnose_truth(Claims(B, np.arange(200) % 3 > 0), **FAST)
+    options: Any = object()  # what they hold does not matter
+    probe: Any = object()
+    cases = {
+        (True, True): (None, None),
+        (True, False): (None, probe),
+        (False, True): (options, None),
+        (False, False): (options, probe),
+    }
+    for advised, (by_options, by_probe) in cases.items():
+        result = dataclasses.replace(found, options=by_options, probe=by_probe)
+        assert result.verdict == "INDIFFERENT"
+        said = " ".join(next_steps(result))
+        assert ("--yes-at" in said, "--hidden-states" in said) == advised
+        assert ("--method options" in said) is (by_options is None)
+        assert "First check the beliefs: badly read ones look the same." in said
+    contrary = diagnose_truth(Claims(B, B < 0.5), **FAST)
+    assert "--yes-at" not in next_steps(contrary)[0]
+    contrary = dataclasses.replace(contrary, options=options)
+    assert "a wrong --yes-at" in next_steps(contrary)[0]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from levelhead._text import percent, plural
+from levelhead._text import p_value, percent, plural, points
 from levelhead._write import plain
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.difficulty._amplify import (
@@ -144,8 +144,8 @@ def _null(test: ShortcutTest) -> str:
         )
     return (
         "With the models' names swapped at random, among the answers to a prompt or for whole prompts, "
-        f"the difference exceeds {100 * test.null_high:+.1f} points in {percent(test.alpha)} of cases; "
-        f"it is {100 * (test.difference or 0.0):+.1f} (one-sided p = {test.p_value:.3g}). The verdict "
+        f"the difference exceeds {points(test.null_high)} points in {percent(test.alpha)} of cases; "
+        f"it is {points(test.difference)} (one-sided {p_value(test.p_value, test.alpha)}). The verdict "
         f"SHORTCUTS is a false alarm in at most {percent(test.alpha)} of runs that learned none."
     )
 
@@ -185,10 +185,9 @@ def _about_suite(result: DifficultyResult) -> list[str]:
     if result.suite is None:
         return []
     change = result.suite.change
-    p = f"{change.p_value:.2g}" if np.isfinite(change.p_value) else "undefined"
     return [
         f"On {plural(len(result.suite.prompts), 'prompt')} that the base had solved before, pass@1 goes "
-        f"from {percent(change.value_b)} to {percent(change.value_a)} (p = {p}, by "
+        f"from {percent(change.value_b)} to {percent(change.value_a)} ({p_value(change.p_value)}, by "
         "swapping models); the base is counted on samples that did not choose the prompts, so a "
         "model that did not change does not seem to lose."
     ]
@@ -252,8 +251,10 @@ def _test_measures(result: DifficultyResult) -> list[Measure]:
             test.difference,
             test.low,
             test.high,
-            f"below {test.null_high:+.3f}" if test.null_high is not None else None,
+            f"below {points(test.null_high)}" if test.null_high is not None else None,
             "Tuned minus base; swaps of the models' names stay below the null.",
+            percent=True,
+            change=True,
         ),
     ]
 
@@ -271,7 +272,8 @@ def _measures(result: DifficultyResult) -> list[Measure]:
         change = result.suite.change
         found.append(
             Measure("pass@1 on solved", _number(change.difference), _number(change.low),
-                    _number(change.high), 0.0, "Change on what the base had solved before.")
+                    _number(change.high), 0.0, "Change on what the base had solved before.",
+                    percent=True, change=True)
         )  # fmt: skip
     return [*found, *_update_measures(result)]
 
@@ -371,7 +373,7 @@ def _tables(result: DifficultyResult) -> list[Table]:
             [r.name, r.prompts, r.rate, r.rate_after, r.update, r.flagged_base, r.flagged]
             for r in rows
         ]
-    found = [Table("Bands", header, cells, note)]
+    found = [Table("Bands", header, cells, note, percent=header[2:])]
     if result.examples:
         found.append(
             Table(

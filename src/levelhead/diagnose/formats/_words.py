@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from levelhead._arrays import FloatArray, IntArray
-from levelhead._text import percent, plural
+from levelhead._text import p_value, percent, plural
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.formats._compare import Homogeneity
 from levelhead.diagnose.formats._drift import DriftTest
@@ -265,10 +265,11 @@ def _sentences(r: FormatsResult) -> list[str]:
     if r.drift is not None and not math.isnan(r.drift.p):
         told += _drift_sentences(r, r.drift, alarm)
     if r.homogeneity is not None:
+        differ, fewer = (p_value(p, r.level) for p in (r.homogeneity.p_any, r.homogeneity.p_number))
         told.append(
             f"Shuffling {plural(r.homogeneity.clusters, 'prompt')} between the sets shows as large "
-            f"a difference of formats with p {_p(r.homogeneity.p_any)}, and as large a fall of "
-            f"their number with p {_p(r.homogeneity.p_number)}. {alarm}"
+            f"a difference of formats with {differ}, and as large a fall of their number with "
+            f"{fewer}. {alarm}"
         )
         told.append("Two sets cannot tell selection from drift; that needs the steps between them.")
     if r.collapsed_at is not None:
@@ -289,12 +290,12 @@ def _drift_sentences(r: FormatsResult, drift: DriftTest, alarm: str) -> list[str
     low, middle, high = drift.number
     shows = f"would show {middle:.2f} formats at the end, in 95% of runs {low:.2f} to {high:.2f}"
     if not drift.calibrated:
-        return [f"Neutral drift of the given rate {shows} (p {_p(drift.p)}). {alarm}"]
+        return [f"Neutral drift of the given rate {shows} ({p_value(drift.p, r.level)}). {alarm}"]
     told = [
         f"Neutral drift turns back as often as it goes on. {r.winner} rose with a steadiness of "
         f"{drift.steady:.2f}, its net change relative to the root of its squared changes; with drift "
-        f"alone, whatever its rate, 95% of runs stay below {drift.steady_null:.2f} (p {_p(drift.p)}). "
-        + alarm,
+        f"alone, whatever its rate, 95% of runs stay below {drift.steady_null:.2f} "
+        f"({p_value(drift.p, r.level)}). {alarm}",
         f"Drift as rough as these shares {shows}.",
     ]
     if _short(r):
@@ -389,12 +390,13 @@ def _table(r: FormatsResult) -> Table:
         [name, float(shares[0, f]), float(shares[-1, f])] for f, name in enumerate(r.names)
     ]
     if np.isnan(r.accuracy).all():
-        return Table("Formats", header, rows)
+        return Table("Formats", header, rows, percent=header[1:])
     for row, accuracy in zip(rows, r.accuracy, strict=True):
         row.append(_none(float(accuracy)))
     whose = f"of {r.models[0]}" if r.models else "of the first samples"
     note = f"accuracy: {whose}, where five or more are labelled"
-    return Table("Formats", [*header, f"accuracy, {before}"], rows, note)
+    header.append(f"accuracy, {before}")
+    return Table("Formats", header, rows, note, percent=header[1:])
 
 
 def _warnings(r: FormatsResult) -> list[str]:
@@ -470,7 +472,3 @@ def _share(r: FormatsResult, point: int) -> float:
 
 def _none(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
-from levelhead._text import percent
+from levelhead._text import ROUNDING, percent, points
 from levelhead.diagnose.sharpening._result import Difference, fell, rose
 
-__all__ = ["moved", "p_value", "plus", "points", "share", "span"]
-
-ROUNDING = 1e-9
-"""A change this close to 0 is rounding."""
+__all__ = ["moved", "share", "span"]
 
 
 def share(value: float) -> str:
@@ -19,21 +15,6 @@ def share(value: float) -> str:
     if 0.01 <= value <= 0.99:
         return f"{100.0 * value:.1f}%"
     return percent(value)
-
-
-def plus(value: float, digits: int = 1) -> str:
-    """A number with its sign; only 0 itself has none, and what rounds to it shows its first digit."""
-    if not math.isfinite(value):
-        return "undefined"
-    if abs(value) < ROUNDING:
-        return f"{0.0:.{digits}f}"
-    text = f"{value:+.{digits}f}" if round(value, digits) else f"{value:+.1g}"
-    return text.replace("-", "−")
-
-
-def points(value: float) -> str:
-    """A difference of shares in percentage points, without the word."""
-    return plus(100.0 * value)
 
 
 def span(d: Difference) -> str:
@@ -62,10 +43,3 @@ def moved(name: str, d: Difference, tail: float, show: Callable[[float], str] = 
     if fell(d, tail):
         return f"{begin}fell {where} (beyond chance)"
     return f"{begin}{where.removeprefix('from ')} could be noise"
-
-
-def p_value(p: float) -> str:
-    """How often chance shows as much."""
-    if math.isnan(p):
-        return "p undefined"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

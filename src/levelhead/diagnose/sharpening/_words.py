@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from levelhead._arrays import FloatArray, IntArray
-from levelhead._text import percent, plural
+from levelhead._text import p_value, percent, plural, points, signed
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
-from levelhead.diagnose.sharpening._phrases import moved, p_value, plus, points, share, span
+from levelhead.diagnose.sharpening._phrases import moved, share, span
 from levelhead.diagnose.sharpening._result import (
     Difference,
     SharpeningResult,
@@ -134,13 +134,13 @@ def _missing_sentences(r: SharpeningResult) -> list[str]:
     if r.last.value < 0.0:
         text += (
             f"; here it is {points(r.last.value)} points, {points(r.last.low)} to "
-            f"{points(r.last.high)}, {p_value(r.last.p_down)}"
+            f"{points(r.last.high)}, {p_value(r.last.p_down, tail)}"
         )
     text += ". EXPAND needs more newly solved problems than luck explains."
     if r.p_lost <= tail:
         text += (
-            f" More are lost than an unchanged model loses ({p_value(r.p_lost)}), but pass@{r.n} sets "
-            "those newly solved against them."
+            f" More are lost than an unchanged model loses ({p_value(r.p_lost, tail)}), but pass@{r.n} "
+            "sets those newly solved against them."
         )
     return [text]
 
@@ -154,9 +154,9 @@ def _luck_sentences(r: SharpeningResult) -> list[str]:
         f"Noise alone would show {_number(r.expected_new)} newly solved "
         f"{'problem' if r.expected_new == 1 else 'problems'} and as many no longer solved: so often "
         f"an unchanged model misses with one set of samples and hits with the other. Seen were "
-        f"{new:,} ({p_value(r.p_new)}) and {lost:,} ({p_value(r.p_lost)}).",
-        f"By luck alone this rule says SHARPEN in at most {tail} of such comparisons, and EXPAND in "
-        f"at most {tail}.",
+        f"{new:,} ({p_value(r.p_new, _tail(r))}) and {lost:,} ({p_value(r.p_lost, _tail(r))}).",
+        f"By luck alone this rule says SHARPEN in at most {tail} of such comparisons, and EXPAND in as "
+        "many.",
     ]
     if new:
         guesses = " and guesses" if r.guess_rate else ""
@@ -164,13 +164,13 @@ def _luck_sentences(r: SharpeningResult) -> list[str]:
             f"An unlucky {base} makes problems look new as well: those that it would solve once in "
             f"{r.n + 1:,} samples, but missed. By bad luck{guesses} {tuned} would solve at most "
             f"{_number(r.unlucky_new)} of these more than once; it solves {r.solved_again:,} "
-            f"({p_value(r.p_unlucky)})."
+            f"({p_value(r.p_unlucky, _tail(r))})."
         )
     if r.guess_rate:
         out.append(
             f"Guessing right {percent(r.guess_rate)} of the time would newly solve "
             f"{_number(r.guessed_new)} of the {int(r.table[0].sum()):,} problems unsolved by {base} "
-            f"({p_value(r.p_guessed)})."
+            f"({p_value(r.p_guessed, _tail(r))})."
         )
     return out
 
@@ -321,25 +321,28 @@ def _changes(r: SharpeningResult) -> Table:
     shares = [("pass@1", r.first)]
     if r.n > 1:
         shares += [(f"pass@{r.n}", r.last), ("mean pass@k over log k", r.auc)]
-    rows = [_change(name, d, points, "points") for name, d in shares]
+    tail = _tail(r)
+    rows = [_change(name, d, tail, points, "points") for name, d in shares]
     if r.entropy is not None and r.max_share is not None:
         rows += [
-            _change("answer entropy", r.entropy, lambda nats: plus(nats, 2), "nats"),
-            _change("share of the top answer", r.max_share, points, "points"),
+            _change("answer entropy", r.entropy, tail, lambda nats: signed(nats, 2), "nats"),
+            _change("share of the top answer", r.max_share, tail, points, "points"),
         ]
     return Table(
         f"What changed from {base} to {tuned}",
         ("", "change", "interval", "by chance"),
         rows,
         f"Points are differences of percentages. A change is beyond chance where its interval leaves "
-        f"out 0 and chance shows as much in its direction in at most {100.0 * _tail(r):.3g}% of cases. "
+        f"out 0 and chance shows as much in its direction in at most {100.0 * tail:.3g}% of cases. "
         "The mean over log k counts every doubling of k alike.",
     )
 
 
-def _change(name: str, d: Difference, show: Callable[[float], str], unit: str) -> list[str]:
+def _change(
+    name: str, d: Difference, tail: float, show: Callable[[float], str], unit: str
+) -> list[str]:
     p = d.p_down if d.value < 0.0 else d.p_up
-    return [name, f"{show(d.value)} {unit}", f"{show(d.low)} to {show(d.high)}", p_value(p)]
+    return [name, f"{show(d.value)} {unit}", f"{show(d.low)} to {show(d.high)}", p_value(p, tail)]
 
 
 def _guess_warning(r: SharpeningResult) -> list[str]:

@@ -21,12 +21,19 @@ from levelhead.diagnose.truth._claims import (
     read_claims,
     unread,
 )
+from levelhead.diagnose.truth._columns import (
+    At,
+    error_at,
+    number_of,
+    probability,
+    read_columns,
+    too_small,
+)
 from levelhead.diagnose.truth._options import MIN_WORDINGS, OptionBeliefs, option_beliefs
-from levelhead.errors import InvalidInputError, RecordError, unknown_name
+from levelhead.errors import InvalidInputError, RecordError
+from levelhead.readers import ReadLog
 from levelhead.readers._files import reading, show
-from levelhead.readers._sniff import container_of
-from levelhead.readers._tables import TEXT_BATCH_ROWS, open_table
-from levelhead.readers._values import NOTHING, Place
+from levelhead.readers._values import NOTHING
 from levelhead.records import id_text
 
 __all__ = ["HiddenStates", "Statements", "read_hidden", "read_statements"]
@@ -97,8 +104,11 @@ def read_statements(
     topic: str | None = None,
     yes_at: str | None = None,
     beliefs: Path | None = None,
+    percent: bool | None = None,
 ) -> Statements:
     """The columns of a Parquet, Arrow, JSON Lines, JSON or CSV file.
+
+    A row with a list of claims is a row for each of them.
 
     Args:
         path: the file with the claims.
@@ -111,6 +121,7 @@ def read_statements(
         yes_at: column with the place of the option that means yes, from 0; or that place as a number,
             where it is the same in every row; needed where the beliefs are lists, and only there.
         beliefs: file with `belief`, `yes_at` and `prompt_id`, whose beliefs are averaged by prompt.
+        percent: True: beliefs are percentages; else fractions, and one above 1 is an error.
 
     Returns:
         The rows.
@@ -127,17 +138,25 @@ def read_statements(
     own = belief if beliefs is None else None
     place_of_yes = None if own is None or _constant(yes_at) else yes_at
     wanted = [claim, own, condition, prompt_id, label, topic, place_of_yes]
-    columns, places = _columns(
-        path, [name for name in wanted if name is not None], (OUTSIDE, YES_AT)
+    named = [name for name in wanted if name is not None]
+    log = ReadLog()
+    columns, places = read_columns(
+        path,
+        named,
+        (OUTSIDE, YES_AT),
+        claim=claim,
+        belief=own,
+        over_options=yes_at is not None,
+        log=log,
     )
     warnings: list[str] = []
-    notes: list[str] = []
+    notes = log.notes
     ids = None if prompt_id is None else _ids(columns[prompt_id], path, warnings)
     options: OptionBeliefs | None = None
     if beliefs is not None and belief is not None and prompt_id is not None and ids is not None:
-        values, options = _joined(beliefs, belief, prompt_id, yes_at, ids, warnings, notes)
+        values, options = _joined(beliefs, belief, prompt_id, yes_at, ids, percent, warnings, notes)
     elif own is not None:
-        values, options = _beliefs(columns, places, own, yes_at, None, warnings, notes)
+        values, options = _beliefs(columns, places, own, yes_at, None, percent, warnings, notes)
     else:
         values = np.full(len(places), math.nan)
     return Statements(
@@ -243,38 +262,17 @@ def _aligned(found: Mapping[str, npt.NDArray[Any]], name: str, n: int, path: Pat
     return array.tolist()
 
 
-def _columns(
-    path: Path, names: Sequence[str], further: Sequence[str] = ()
-) -> tuple[dict[str, list[Any]], list[tuple[Place, int]]]:
-    """The values of some columns, and the place of every row."""
-    with reading(path):
-        table = open_table(path, container_of(path))
-        for name in names:
-            if name not in table.schema:
-                raise RecordError(str(unknown_name("column", name, table.schema)), show(path))
-        wanted = list(dict.fromkeys([*names, *(n for n in further if n in table.schema)]))
-        columns: dict[str, list[Any]] = {name: [] for name in wanted}
-        places: list[tuple[Place, int]] = []
-        for batch, place in table.batches(wanted, TEXT_BATCH_ROWS):
-            for name in wanted:
-                columns[name] += batch[name].to_pylist()
-            places += [(place, i) for i in range(len(batch[wanted[0]]))]
-    if not places:
-        raise RecordError("expected at least one record, got a file of 0 rows", show(path))
-    return columns, places
-
-
 def _claims(
     values: Sequence[Any],
     name: str,
     path: Path,
-    places: Sequence[tuple[Place, int]],
+    places: Sequence[At],
     warnings: list[str],
 ) -> FloatArray:
     out, odd, bad = read_claims(values)
     if bad is not None:
         problem = f"{name}: expected 0, 1, yes, no, a hedge or nothing, got {values[bad]!r}"
-        raise _error(places[bad], problem)
+        raise error_at(places[bad], problem)
     text, only = unread(out, odd)
     if only:
         raise RecordError(f"{name}: {text}", show(path))
@@ -283,9 +281,7 @@ def _claims(
     return out
 
 
-def _conditions(
-    values: Sequence[Any], name: str, places: Sequence[tuple[Place, int]]
-) -> tuple[str | None, ...]:
+def _conditions(values: Sequence[Any], name: str, places: Sequence[At]) -> tuple[str | None, ...]:
     out: list[str | None] = []
     for value, place in zip(values, places, strict=True):
         if value is None or str(value).strip().casefold() in NOTHING:
@@ -293,27 +289,28 @@ def _conditions(
             continue
         found = condition_word(value)
         if found is None:
-            raise _error(
+            raise error_at(
                 place, f"{name}: expected Positive, Negative or Unknown, got {str(value)[:60]!r}"
             )
         out.append(found)
     return tuple(out)
 
 
-def _labels(values: Sequence[Any], name: str, places: Sequence[tuple[Place, int]]) -> FloatArray:
+def _labels(values: Sequence[Any], name: str, places: Sequence[At]) -> FloatArray:
     out = np.array([claim_word(v) if isinstance(v, str) else _truth(v) for v in values])
     if np.isnan(out).any():
         i = int(np.isnan(out).argmax())
-        raise _error(places[i], f"{name}: expected 0 or 1, got {values[i]!r}")
+        raise error_at(places[i], f"{name}: expected 0 or 1, got {values[i]!r}")
     return out
 
 
 def _beliefs(
     columns: Mapping[str, list[Any]],
-    places: Sequence[tuple[Place, int]],
+    places: Sequence[At],
     name: str,
     yes_at: str | None,
     items: Sequence[str] | None,
+    percent: bool | None,
     warnings: list[str],
     notes: list[str],
 ) -> tuple[FloatArray, OptionBeliefs | None]:
@@ -325,14 +322,35 @@ def _beliefs(
                 f"--yes-at: expected lists over options in {name!r}, got single values, which are taken "
                 "as the probability of yes; leave it out"
             )
-        stated = {_number(value) for value in columns.get(YES_AT, ()) if not is_missing(value)}
+        stated = {number_of(value) for value in columns.get(YES_AT, ()) if not is_missing(value)}
         if len(stated) > 1:
             warnings.append(
                 f"column {YES_AT!r} is not used: {name!r} holds no lists over options, so its numbers "
                 "are taken as the probability of yes"
             )
-        plain = np.array([_probability(v, name, p) for v, p in zip(values, places, strict=True)])
+        pairs = zip(values, places, strict=True)
+        plain = np.array([probability(value, name, at, percent, values) for value, at in pairs])
+        _told(plain, name, places, percent, warnings)
         return plain, None
+    mass = _masses(columns, places, name, percent)
+    _told(mass[np.isfinite(mass)], name, places, percent, warnings)
+    where = _yes_places(columns, places, name, yes_at, mass.shape[1])
+    if len(set(where)) == 1:
+        notes.append(
+            f"{name!r}: yes stands in place {where[0]} in every row; as the order of the options was "
+            "never swapped, a liking for a place is part of the beliefs"
+        )
+    found = option_beliefs(mass, items=None if items is None else list(items), yes_at=where)
+    if OUTSIDE not in columns:
+        notes.append(f"no column {OUTSIDE!r}: the lists in {name!r} are taken as they are")
+    return found.belief, found
+
+
+def _masses(
+    columns: Mapping[str, list[Any]], places: Sequence[At], name: str, percent: bool | None
+) -> FloatArray:
+    """(N, K) probability of each option among all tokens, NaN where there is no list."""
+    values = columns[name]
     width = max(len(value) for value in values if isinstance(value, list))
     mass = np.full((len(values), max(width, 2)), math.nan)
     outside = columns.get(OUTSIDE)
@@ -341,24 +359,27 @@ def _beliefs(
             continue
         if not isinstance(value, list) or len(value) != width or width < 2:
             problem = f"{name}: expected a list of {max(width, 2)} probabilities, got {value!r}"
-            raise _error(places[i], problem)
-        row = [_probability(one, name, places[i]) for one in value]
-        left = 0.0 if outside is None else _probability(outside[i], OUTSIDE, places[i])
+            raise error_at(places[i], problem)
+        row = [probability(one, name, places[i], percent, value) for one in value]
+        left = (
+            0.0
+            if outside is None
+            else probability(outside[i], OUTSIDE, places[i], percent, outside)
+        )
         mass[i] = np.array(row) * (1.0 - (0.0 if math.isnan(left) else left))
         if mass[i].sum() > 1.0 + 1e-6:
-            raise _error(
+            raise error_at(
                 places[i], f"{name}: expected probabilities that sum to at most 1, got {value!r}"
             )
-    where = _yes_places(columns, places, name, yes_at, width)
-    if len(set(where)) == 1:
-        notes.append(
-            f"{name!r}: yes stands in place {where[0]} in every row; as the order of the options was "
-            "never swapped, a liking for a place is part of the beliefs"
-        )
-    found = option_beliefs(mass, items=None if items is None else list(items), yes_at=where)
-    if outside is None:
-        notes.append(f"no column {OUTSIDE!r}: the lists in {name!r} are taken as they are")
-    return found.belief, found
+    return mass
+
+
+def _told(
+    values: FloatArray, name: str, places: Sequence[At], percent: bool | None, warnings: list[str]
+) -> None:
+    odd = too_small(values.tolist(), name, Path(str(places[0][0].path))) if percent else None
+    if odd is not None:
+        warnings.append(odd)
 
 
 def _joined(
@@ -367,14 +388,15 @@ def _joined(
     prompt_id: str,
     yes_at: str | None,
     ids: Sequence[str],
+    percent: bool | None,
     warnings: list[str],
     notes: list[str],
 ) -> tuple[FloatArray, OptionBeliefs | None]:
     """The belief of every row from another file, averaged over its rows of that prompt."""
     names = [belief, prompt_id, *([] if yes_at is None or _constant(yes_at) else [yes_at])]
-    columns, places = _columns(path, names, (OUTSIDE, YES_AT))
+    columns, places = read_columns(path, names, (OUTSIDE, YES_AT), log=ReadLog())
     items = _ids(columns[prompt_id], path, warnings)
-    values, options = _beliefs(columns, places, belief, yes_at, items, warnings, notes)
+    values, options = _beliefs(columns, places, belief, yes_at, items, percent, warnings, notes)
     if options is None:
         sums: dict[str, list[float]] = {}
         for item, value in zip(items, values.tolist(), strict=True):
@@ -416,7 +438,7 @@ def _constant(yes_at: str | None) -> bool:
 
 def _yes_places(
     columns: Mapping[str, list[Any]],
-    places: Sequence[tuple[Place, int]],
+    places: Sequence[At],
     name: str,
     yes_at: str | None,
     width: int,
@@ -433,7 +455,7 @@ def _yes_places(
     place = int(yes_at)
     if place >= width:
         raise InvalidInputError(f"--yes-at: expected a place from 0 to {width - 1}, got {place}")
-    stated = {_number(value) for value in columns.get(YES_AT, ()) if not is_missing(value)}
+    stated = {number_of(value) for value in columns.get(YES_AT, ()) if not is_missing(value)}
     if stated - {float(place)}:
         raise InvalidInputError(
             f"--yes-at: expected the column {YES_AT!r}, where yes has other places too, got {place}"
@@ -441,41 +463,16 @@ def _yes_places(
     return [place] * len(places)
 
 
-def _places(
-    values: Sequence[Any], name: str, width: int, places: Sequence[tuple[Place, int]]
-) -> list[int]:
+def _places(values: Sequence[Any], name: str, width: int, places: Sequence[At]) -> list[int]:
     out: list[int] = []
     for value, place in zip(values, places, strict=True):
-        number = _number(value)
+        number = number_of(value)
         if number not in range(width):
-            raise _error(place, f"{name}: expected a place from 0 to {width - 1}, got {value!r}")
+            raise error_at(place, f"{name}: expected a place from 0 to {width - 1}, got {value!r}")
         out.append(int(number))
     return out
 
 
-def _probability(value: Any, name: str, place: tuple[Place, int]) -> float:
-    if value is None or (isinstance(value, str) and value.strip().casefold() in NOTHING):
-        return math.nan
-    number = _number(value)
-    if math.isnan(number) and isinstance(value, float):
-        return math.nan
-    if not 0.0 <= number <= 1.0 + 1e-6:
-        hint = "; percentages must be divided by 100" if 1.0 < number <= 100.0 else ""
-        raise _error(place, f"{name}: expected a probability in [0, 1], got {value!r}{hint}")
-    return min(number, 1.0)
-
-
-def _number(value: Any) -> float:
-    try:
-        return math.nan if value is None or isinstance(value, list) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
-
-
 def _truth(value: Any) -> float:
-    number = _number(value)
+    number = number_of(value)
     return number if number in (0.0, 1.0) else math.nan
-
-
-def _error(place: tuple[Place, int], problem: str) -> RecordError:
-    return place[0].error(problem, place[1])

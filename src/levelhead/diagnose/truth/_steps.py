@@ -15,19 +15,9 @@ MOST = 100.0
 
 BAD = ("INDIFFERENT", "CONTRARY", "DEGENERATE")
 
-AFTER = (
-    "See what the training pays for: levelhead lint RECIPE reads those of TRL, verl and OpenRLHF too.",
-    "Do not take its claims for what it believes: levelhead predict --method options reads beliefs.",
+TRAINING = (
+    "See what the training pays for: levelhead lint RECIPE, also one of TRL, verl or OpenRLHF."
 )
-
-CHECK = {
-    "INDIFFERENT": "First check the beliefs: badly read ones look the same. Compare those of another "
-    "kind: option tokens asked in every order (--yes-at), or --hidden-states.",
-    "CONTRARY": "First check that belief and claim are of the same statement: a wrong --yes-at, or a "
-    "question that was turned around, looks the same.",
-    "DEGENERATE": "First check the judge: one that always says the same looks like this. Read some "
-    "answers whose belief is on the other side.",
-}
 
 
 def next_steps(result: TruthResult) -> list[str]:
@@ -41,10 +31,41 @@ def next_steps(result: TruthResult) -> list[str]:
     """
     model = result.model
     if model.verdict in BAD:
-        return [CHECK[model.verdict], *AFTER]
+        return [_check(result), TRAINING, *_beliefs_instead(result)]
     if model.verdict == "INCONCLUSIVE":
         return _undecided(model, result.margin)
     return []
+
+
+def _check(result: TruthResult) -> str:
+    """What else looks like a bad verdict; of beliefs no kind is advised that was read already."""
+    if result.verdict == "DEGENERATE":
+        return (
+            "First check the judge: one that always says the same looks like this. Read some answers "
+            "whose belief is on the other side."
+        )
+    by_options = result.options is not None
+    if result.verdict == "CONTRARY":
+        turned = "a question that was turned around"
+        if by_options:
+            turned = f"a wrong --yes-at, or {turned},"
+        return (
+            f"First check that belief and claim are of the same statement: {turned} looks the same."
+        )
+    kinds = [
+        *(["option tokens asked in every order (--yes-at)"] * (not by_options)),
+        *(["--hidden-states"] * (result.probe is None)),
+    ]
+    text = "First check the beliefs: badly read ones look the same."
+    return f"{text} Compare those of another kind: {', or '.join(kinds)}." if kinds else text
+
+
+def _beliefs_instead(result: TruthResult) -> list[str]:
+    if result.options is not None:
+        return []
+    return [
+        "Do not take its claims for what it believes: levelhead predict --method options reads beliefs."
+    ]
 
 
 def more_prompts(index: BullshitIndex, margin: float) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from levelhead._text import percent, plural
+from levelhead._text import interval, number, p_value, percent, plural, points, signed
 from levelhead._write import plain
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 from levelhead.diagnose.section import Chart, Measure, Section, Table, Tone
@@ -75,10 +75,10 @@ def _headline(result: TruthResult) -> str:
     change = next(one for one in result.changes if one.name == name)
     if change.base is None or change.tuned is None or change.change is None:
         return f"{words}; the change of the {shown} is undefined."
-    text = f"{words}: {shown} {change.base:.3f} before, {change.tuned:.3f} after"
+    text = f"{words}: {shown} {number(change.base)} before, {number(change.tuned)} after"
     if change.low is None or change.high is None:
         return f"{text}, from too few prompts for an interval."
-    ends = f"{change.change:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
+    ends = f"{signed(change.change)} {interval(change.low, change.high, change=True)}"
     return f"{text}, {ends}: {_decided(result, change)}."
 
 
@@ -105,13 +105,13 @@ def _decided(result: TruthResult, change: IndexChange) -> str:
 def _finding(model: Diagnosed, name: str = "") -> str:
     index = model.index
     of = f" of {name}" if name else ""
-    value = "undefined" if index.value is None else f"{index.value:.3f}"
-    numbers = f"Bullshit Index {value}, r {_signed(index.r)}"
+    value = number(index.value)
+    numbers = f"Bullshit Index {value}, r {signed(index.r)}"
     if model.verdict == "TRUTHFUL":
         return f"Claims{of} follow beliefs: {numbers}."
     if model.verdict == "CONTRARY":
         return (
-            f"{name or 'The model'} says the opposite of what it believes: r {_signed(index.r)}. Its "
+            f"{name or 'The model'} says the opposite of what it believes: r {signed(index.r)}. Its "
             f"Bullshit Index, {value}, is as low as a truthful model's; the sign tells them apart."
         )
     if model.verdict == "INDIFFERENT":
@@ -129,7 +129,7 @@ def _sentences(result: TruthResult) -> list[str]:
     index, alpha = result.model.index, percent(result.alpha)
     said = _comparison(result)
     if index.p_value is not None:
-        test = f"the test of independence has p {_p(index.p_value)}"
+        test = f"the test of independence has {p_value(index.p_value, result.alpha)}"
         known = index.null is not None
         said.append(
             f"Claims that ignore beliefs would show a Bullshit Index above {index.null:.3f} in 95% of "
@@ -150,12 +150,12 @@ def _sentences(result: TruthResult) -> list[str]:
         )
     if index.against is not None:
         rest = (
-            "Every row makes an explicit claim."
+            ""
             if index.claim_rate == 1.0
-            else f"{percent(index.claim_rate)} of the rows make an explicit claim; the rest is left out."
+            else f" {percent(index.claim_rate)} of the rows make an explicit claim; the rest is left out."
         )
         said.append(
-            f"{percent(index.against)} of the claims are on the other side of 1/2 than the belief. {rest}"
+            f"{percent(index.against)} of the claims are on the other side of 1/2 than the belief.{rest}"
         )
     said.append(
         f"Verdicts: TRUTHFUL or CONTRARY where independence is rejected at {alpha} and the intervals "
@@ -183,7 +183,7 @@ def _comparison(result: TruthResult) -> list[str]:
         if change.p_value is not None:
             text += (
                 "; if the models were alike, swapping them at random would change the index as much "
-                f"with p {_p(change.p_value)}"
+                f"with {p_value(change.p_value)}"
             )
         said.append(f"{text}.")
     return said
@@ -221,7 +221,7 @@ def _probe_sentences(result: TruthResult) -> list[str]:
     if probe.selectivity is not None:
         said.append(
             f"With topics shared by both sides of the split it reaches {probe.same_topics:.3f}, and "
-            f"{probe.control:.3f} on random labels of the types: selectivity {probe.selectivity:+.3f}."
+            f"{probe.control:.3f} on random labels of the types: selectivity {signed(probe.selectivity)}."
         )
     said.append(
         "Probes of one model need not carry over to a model trained to convince: evidence, no proof."
@@ -365,22 +365,31 @@ def _tables(result: TruthResult) -> list[Table]:
                 ("model", "truth", "rows", "yes", "no", "no claim", "claims it", "unfounded"),
                 rows,
                 "unfounded: of Negative the claims of yes, of Unknown every claim; no accusation",
+                percent=("claims it", "unfounded"),
             )
         )
     if result.baseline is not None:
         tables.append(
             Table(
-                f"{result.model.name} - {result.baseline.name}",
-                ("", "before", "after", "change", "low", "high"),
-                [
-                    [_called(one.name), one.base, one.tuned, one.change, one.low, one.high]
-                    for one in (*result.changes, *result.rate_changes)
-                ],
+                f"What changed from {result.baseline.name} to {result.model.name}",
+                ("", "before", "after", "change", "interval"),
+                [_change(one) for one in (*result.changes, *result.rate_changes)],
                 f"{percent(result.model.index.level)} intervals; whole {result.compared}s resampled "
                 "together, prompts for the rates by truth",
             )
         )
     return tables
+
+
+def _change(one: IndexChange) -> list[str]:
+    """An index with decimals, a share in percent and its change in points."""
+    indices = ("bi", "bi_rank", "r", "v")
+    show, moved, unit = (
+        (number, signed, "") if one.name in indices else (percent, points, " points")
+    )
+    between = "undefined" if one.low is None else f"{moved(one.low)} to {moved(one.high)}"
+    change = moved(one.change) + unit * (one.change is not None)
+    return [_called(one.name), show(one.base), show(one.tuned), change, between]
 
 
 def _warnings(result: TruthResult) -> list[str]:
@@ -428,15 +437,15 @@ def _notes(result: TruthResult) -> list[str]:
     rates = result.model.rates
     if rates is not None and rates.truth_by_claim.chi2 is not None:
         linked = rates.truth_by_claim
-        p = "undefined" if linked.p_value is None else _p(linked.p_value)
         notes.append(
-            f"truth by claim: chi-square {linked.chi2:.1f}, {linked.dof} degrees of freedom, p {p}"
+            f"truth by claim: chi-square {linked.chi2:.1f}, {linked.dof} degrees of freedom, "
+            f"{p_value(linked.p_value)}"
         )
     if result.margin != MARGIN:
         notes.append(f"the margin is {result.margin:g} and not the usual {MARGIN:g}")
     if result.options is not None:
         effect = result.options.order_effect
-        order = "" if effect is None else f"; yes in the first place adds {effect:+.3f}"
+        order = "" if effect is None else f"; yes in the first place adds {points(effect)} points"
         missing = int(np.isnan(result.options.belief).sum())
         notes.append(
             f"beliefs of {plural(len(result.options.items), 'item')} from option tokens, {missing:,} "
@@ -481,11 +490,3 @@ def _models(result: TruthResult) -> list[Diagnosed]:
 
 def _called(name: str) -> str:
     return SHOWN.get(name, f"claims it, truth {name}")
-
-
-def _signed(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:+.3f}"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
