@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +49,7 @@ def test_what_is_not_compared_is_said_aloud() -> None:
     assert "count as wrong" in text
     assert "tuned (new): " not in text  # its one missing label is of a prompt that is left out
     assert "base: 1 sample without a prompt id left out" in text
-    assert "1 problem only: intervals over fewer than 30 are too narrow" in text
+    assert "1 problem only: bands of curves over fewer than 30 are too narrow" in text
 
 
 def test_of_more_samples_as_many_are_drawn() -> None:
@@ -136,3 +137,37 @@ def test_errors_say_what_was_expected(base: Samples, n: int | None, text: str) -
 def test_a_table_has_two_dimensions() -> None:
     with pytest.raises(InvalidInputError, match=r"correct: expected shape \(P, n\), got \(2,\)"):
         Samples.from_matrix([1, 0])
+
+
+@pytest.mark.parametrize(("problems", "alike"), [(24, False), (25, True)])
+def test_neighbors_that_agree_too_often_are_alike(problems: int, alike: bool) -> None:
+    """Two of four: one, two or three neighbors differ in two of six orders each, variance 2/3.
+
+    All with one: 24 of them are 6 standard deviations of 4 from chance, 25 are more.
+    """
+    orders = list(itertools.permutations([1, 1, 0, 0]))
+    differ = [sum(a != b for a, b in itertools.pairwise(order)) for order in orders]
+    assert (np.mean(differ), np.var(differ)) == (2.0, pytest.approx(2 / 3))
+    grouped = np.array([[1, 1, 0, 0], [0, 0, 1, 1]])[np.arange(problems) % 2]
+    found = paired(of(grouped), of(grouped), samples=None, seed=0)
+    assert found.alike == alike
+    assert any("neighboring samples" in one for one in found.warnings) == alike
+    grouped[0] = [0, 1, 1, 0]
+    assert not paired(of(grouped), of(grouped), samples=None, seed=0).alike
+
+
+def test_sorted_samples_and_independent_ones_are_not_called_alike() -> None:
+    right = np.random.default_rng(0).random((300, 16)) < 0.4
+    plain = Samples.from_matrix(right)
+    for one in (right, np.sort(right, axis=1), np.sort(right, axis=1)[:, ::-1]):
+        assert not paired(of(one), plain, samples=None, seed=0).alike
+    fours = np.repeat(right[:, :4], 4, axis=1)
+    assert paired(plain, of(fours), samples=None, seed=0).alike
+    by_turns = Samples(np.tile(np.arange(300), 16).astype(str), fours.T.ravel())
+    found = paired(of(fours), by_turns, samples=None, seed=0)
+    assert "alike in model and model" in " ".join(found.warnings)
+    assert not paired(of(fours[:, :1]), of(fours[:, :1]), samples=None, seed=0).alike
+
+
+def of(right: np.ndarray) -> Samples:
+    return Samples.from_matrix(right)

@@ -45,6 +45,19 @@ def test_luck_is_what_every_deal_of_the_samples_shows() -> None:
     assert found.p_lost == pytest.approx(float(sum(mass[1:])), abs=1e-14)  # one is lost
 
 
+def test_models_that_swap_as_a_whole_are_fair_coins() -> None:
+    base, tuned = np.array([0, 0, 0, 2, 3, 0]), np.array([1, 2, 3, 0, 3, 0])
+    found = newly_solved_null(base, tuned, 3, whole=True)
+    swapped = [
+        np.where(swap, tuned == 0, base == 0) & np.where(swap, base > 0, tuned > 0)
+        for swap in itertools.product([False, True], repeat=6)
+    ]
+    new = np.array([one.sum() for one in swapped])
+    assert found.expected == new.mean() == 2.0
+    assert found.p_new == pytest.approx(np.mean(new >= 3))
+    assert found.p_lost == pytest.approx(np.mean(new >= 1))
+
+
 def test_luck_over_many_problems_is_normal() -> None:
     # 4000 problems of one right sample in all: each is new with chance 1/2.
     base = np.repeat([0, 1], [2060, 1940])
@@ -111,6 +124,7 @@ def test_guesses_are_binomial() -> None:
         ([1, 1, 1, -1, 0, 0], 1e-12),
         ([1, 1, 2], 0.04),
         ([0.5, 0.25, 0.25, -0.125, 0.0, 1.0, -0.5, 0.75], 0.04),
+        ([0.5, -0.25, 0.125, 1.0, 0.75, 0.3], 0.04),
     ],
 )
 def test_swaps_are_all_signs(difference: list[float], tolerance: float) -> None:
@@ -133,15 +147,13 @@ def test_resampled_counts_are_resampled_problems() -> None:
     both = [rng.random((problems, n)) < rng.random((problems, 1)) for _ in range(2)]
     data = paired(Samples.from_matrix(both[0]), Samples.from_matrix(both[1]), samples=None, seed=0)
     tables = [pass_at_k(np.full(used.size, n), used) for used in data.used]
-    weights = np.full(6, 1 / 6)
-    found = resample(data, tables, weights, n_boot=7, seed=3)
+    found = resample(data, tables, n_boot=7, seed=3)
     pairs, times = np.unique(np.stack([data.base, data.tuned]), axis=1, return_counts=True)
     drawn = np.random.default_rng([3, 2]).multinomial(problems, times / problems, size=7)
     for i in range(7):  # the same draws, problem by problem
         counts = [np.repeat(pairs[model], drawn[i]) for model in range(2)]
         curves = [pass_at_k_curve(np.full(problems, n), c) for c in counts]
         np.testing.assert_allclose(found.draws[:, i], curves, atol=1e-14)
-        assert found.auc[i] == pytest.approx((curves[1] - curves[0]).mean())
         at = crossing_k(ks, curves[0], curves[1])
         assert found.crossing[i] == (ks.size if at is None else at - 1)
     ends = [np.quantile(found.draws[i], at, axis=0) for i in range(2) for at in (0.1, 0.9)]

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,13 @@ from levelhead.records import as_ids, as_strings
 __all__ = ["Paired", "Samples", "paired"]
 
 FEW = 30
-"""Problems below which every interval over problems is doubtful."""
+"""Problems below which resampled ones are doubtful."""
+
+ALIKE = 6.0
+"""Standard deviations that the order of samples lies from chance where they are called alike."""
+
+ORDERED = 1 << 18
+"""Samples of a model whose order is looked at."""
 
 MAX_NAMED = 3
 """Prompts that a warning names."""
@@ -93,6 +100,7 @@ class Paired:
         max_share: (2, Q) of the most frequent answer.
         warnings: what was odd.
         notes: decisions.
+        alike: whether neighboring samples of a problem are so alike that they are not independent.
     """
 
     n: int
@@ -104,6 +112,7 @@ class Paired:
     max_share: FloatArray | None
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    alike: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +167,14 @@ def paired(base: Samples, tuned: Samples, *, samples: int | None, seed: int) -> 
     rng = np.random.default_rng([seed, 1])
     rows = _thinned(rows, problems, n, fewest[enough], rng, warnings)
     _odd_sizes(problems, n, warnings)
+    alike = [_alike(one, n) for one in rows]
+    if any(alike):
+        who = [model.name for model, found in zip((base, tuned), alike, strict=True) if found]
+        warnings.append(
+            f"neighboring samples of a problem are alike in {' and '.join(who)}, as copies, samples "
+            "with one beginning and sorted ones are: nothing tells how unlucky such samples can be, so "
+            "EXPAND is not said; draw each sample by itself, and keep their order"
+        )
     counts = [np.bincount(one.code[one.right], minlength=problems) for one in rows]
     entropy, share = _spread(rows, problems, rng, notes)
     found = [np.unique(c, return_inverse=True) for c in counts]
@@ -171,6 +188,7 @@ def paired(base: Samples, tuned: Samples, *, samples: int | None, seed: int) -> 
         max_share=share,
         warnings=tuple(warnings),
         notes=tuple(notes),
+        alike=any(alike),
     )
 
 
@@ -309,10 +327,32 @@ def _some(code: IntArray, limit: IntArray, rng: np.random.Generator) -> BoolArra
     return keep
 
 
+def _alike(rows: _Rows, n: int) -> bool:
+    """Whether samples of a problem that follow each other agree more often than in a random order.
+
+    Of c right ones and w wrong ones in a random order 2 c w / n neighbors differ on average, with
+    variance 2 c w (2 c w - n) / (n^2 (n - 1)) (Wald and Wolfowitz). Samples sorted by whether they are
+    right tell nothing.
+    """
+    some = np.flatnonzero(rows.code < max(1, ORDERED // n)) if n > 1 else np.zeros(0, dtype=int)
+    if not some.size:
+        return False
+    order = some[np.argsort(rows.code[some], kind="stable")]
+    right = rows.right[order].reshape(-1, n).astype(np.int8)
+    steps = np.diff(right, axis=1)
+    if not (steps > 0).any() or not (steps < 0).any():
+        return False
+    c = right.sum(axis=1, dtype=np.int64)
+    pairs = 2.0 * c * (n - c)
+    variance = float((pairs * (pairs - n)).sum()) / (n**2 * (n - 1))
+    differ = float(np.count_nonzero(steps)) - float(pairs.sum()) / n
+    return variance > 0.0 and differ < -ALIKE * math.sqrt(variance)
+
+
 def _odd_sizes(problems: int, n: int, warnings: list[str]) -> None:
     if problems < FEW:
         warnings.append(
-            f"{plural(problems, 'problem')} only: intervals over fewer than {FEW} are too narrow"
+            f"{plural(problems, 'problem')} only: bands of curves over fewer than {FEW} are too narrow"
         )
     if n == 1:
         warnings.append("one sample of each problem: pass@k is known for k = 1 alone")

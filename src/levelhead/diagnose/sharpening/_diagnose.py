@@ -33,7 +33,6 @@ from levelhead.diagnose.sharpening._result import (
     difference,
     expands,
     fell,
-    mean_difference,
     rose,
 )
 from levelhead.diagnose.sharpening._words import build
@@ -82,7 +81,7 @@ def diagnose_sharpening(
             a problem has unless given.
         guess_rate: chance in [0, 1) that an answer out of the blue is right.
         level: of the intervals, in [0.5, 0.9999].
-        n_boot: resamples of the problems, >= 100.
+        n_boot: resamples of the problems for the bands and the crossing, >= 100.
         seed: of every random number, >= 0.
         on_step: called with what is being done.
 
@@ -93,12 +92,15 @@ def diagnose_sharpening(
         InvalidInputError: the models share no prompt, or an argument is out of range.
 
     Edge cases: a sample without a label counts as wrong, and a warning says how many there were.
-        Where problems differ in their number of samples, as many of each are drawn at random.
+        Where problems differ in their number of samples, as many of each are drawn at random. Where
+        neighboring samples of a problem are alike, EXPAND is not said.
     Properties: a model whose pass@1 did not rise, or whose pass@n did not fall, is called SHARPEN with
         probability at most (1 - level) / 2; one that raised only what the base model solves at a
         rate of at least 1 / (n + 1), and else guesses or did not rise, is called EXPAND likewise.
+        The former is about problems that these are drawn from, one by one, of which none changes
+        more than the one that changed most.
     Reference: arXiv:2504.13837, arXiv:2510.08325; declines at large k that are no loss of the
-        model's: arXiv:2606.15455.
+        model's: arXiv:2606.15455; intervals: arXiv:1905.06208.
 
     Example:
         >>> before = Samples.from_matrix([[1, 0], [0, 0], [1, 1]], name="base")
@@ -115,13 +117,14 @@ def diagnose_sharpening(
     _check_size(n_boot, ks.size)
     say("resampling problems")
     tables = [_rows_of(np.full(n + 1, n), np.arange(n + 1), ks, used) for used in data.used]
-    draws = resample(data, tables, log_weights(ks), n_boot=n_boot, seed=seed)
-    first, last, auc = _differences(data, ks, tables, draws, level, seed)
-    luck = _luck(*right, n, guess_rate)
+    draws = resample(data, tables, n_boot=n_boot, seed=seed)
+    first, last, auc = _differences(data, ks, tables, level, seed)
+    luck = _luck(*right, n, guess_rate, data.alike)
+    verdict = _verdict(first, last, luck, (1.0 - level) / 2.0)
     crossing, low, high, share = _crossing(data, ks, draws, level)
-    entropy, max_share = _answers(data, level, n_boot, seed)
+    entropy, max_share = _answers(data, level, seed)
     return SharpeningResult(
-        verdict=_verdict(first, last, luck, (1.0 - level) / 2.0),
+        verdict=verdict,
         names=(base.name, tuned.name),
         problems=data.base.size,
         n=n,
@@ -139,13 +142,13 @@ def diagnose_sharpening(
         table=transitions(*right),
         guess_rate=guess_rate,
         **luck,
-        cover=_cover(data, last, level, n_boot, seed),
+        cover=_cover(data, last, level, seed),
         entropy=entropy,
         max_share=max_share,
         answered=0 if data.entropy is None else data.entropy.shape[1],
         level=level,
         seed=seed,
-        warnings=data.warnings,
+        warnings=(*data.warnings, *_chosen(data, verdict, base.name)),
         notes=data.notes,
     )
 
@@ -165,9 +168,15 @@ def section(result: SharpeningResult) -> Section:
 # --------------------------------------------------------------------------- inside
 
 
-def _luck(base: IntArray, tuned: IntArray, n: int, guess_rate: float) -> dict[str, Any]:
-    """What the three kinds of luck would show, as fields of the result."""
-    null, unlucky = newly_solved_null(base, tuned, n), unlucky_base(base, tuned, n, guess_rate)
+def _luck(
+    base: IntArray, tuned: IntArray, n: int, guess_rate: float, alike: bool
+) -> dict[str, Any]:
+    """What the three kinds of luck would show, as fields of the result.
+
+    Samples that are alike can be unlucky together, to a degree that nothing tells.
+    """
+    null = newly_solved_null(base, tuned, n, whole=alike)
+    unlucky = unlucky_base(base, tuned, n, guess_rate)
     guessed, p_guessed = guessed_newly_solved(base, tuned, n, guess_rate)
     return {
         "expected_new": null.expected,
@@ -175,7 +184,7 @@ def _luck(base: IntArray, tuned: IntArray, n: int, guess_rate: float) -> dict[st
         "p_lost": null.p_lost,
         "solved_again": unlucky.new,
         "unlucky_new": unlucky.expected,
-        "p_unlucky": unlucky.p,
+        "p_unlucky": 1.0 if alike else unlucky.p,
         "guessed_new": guessed,
         "p_guessed": p_guessed,
     }
@@ -188,13 +197,22 @@ def _verdict(first: Difference, last: Difference, luck: Mapping[str, Any], tail:
     return "EXPAND" if new else "INCONCLUSIVE"
 
 
+def _chosen(data: Paired, verdict: str, name: str) -> list[str]:
+    """Problems chosen by the very samples that are compared make a verdict by themselves."""
+    if verdict == "EXPAND" and not data.base.any():
+        what = "no problem"
+    elif verdict == "SHARPEN" and data.base.min() > 0 and data.base.max() < data.n:
+        what = "each problem in some samples and none in all"
+    else:
+        return []
+    return [
+        f"{name} solves {what}: if the problems were chosen by these samples, that alone makes the "
+        f"verdict, as new samples of {name} would differ as well; draw new ones to compare"
+    ]
+
+
 def _differences(
-    data: Paired,
-    ks: IntArray,
-    tables: list[FloatArray],
-    draws: Resampled,
-    level: float,
-    seed: int,
+    data: Paired, ks: IntArray, tables: list[FloatArray], level: float, seed: int
 ) -> tuple[Difference, Difference, Difference]:
     """pass@1, pass@n, and the mean height over log k."""
     rates = [c / data.n for c in (data.base, data.tuned)]
@@ -202,15 +220,13 @@ def _differences(
     areas = [(t @ log_weights(ks))[place] for t, place in zip(tables, data.places, strict=True)]
     swaps = max(SWAPS, math.ceil(FINE / (1.0 - level)))
     return (
-        difference(rates[0], rates[1], draws.first, level, seed, swaps),
-        difference(solved[0], solved[1], draws.last, level, seed),
-        difference(areas[0], areas[1], draws.auc, level, seed),
+        difference(rates[0], rates[1], level, seed, swaps=swaps),
+        difference(solved[0], solved[1], level, seed, worst=1.0),
+        difference(areas[0], areas[1], level, seed),
     )
 
 
-def _cover(
-    data: Paired, last: Difference, level: float, n_boot: int, seed: int
-) -> dict[float, Difference]:
+def _cover(data: Paired, last: Difference, level: float, seed: int) -> dict[float, Difference]:
     """Cover@tau of both models; where it is pass@n, with the interval of pass@n."""
     found: dict[float, Difference] = {}
     for tau in TAUS:
@@ -219,19 +235,17 @@ def _cover(
             found[tau] = last
             continue
         reached = [(c >= least).astype(float) for c in (data.base, data.tuned)]
-        found[tau] = mean_difference(reached[0], reached[1], level, n_boot, seed)
+        found[tau] = difference(reached[0], reached[1], level, seed, worst=1.0)
     return found
 
 
-def _answers(
-    data: Paired, level: float, n_boot: int, seed: int
-) -> tuple[Difference | None, Difference | None]:
+def _answers(data: Paired, level: float, seed: int) -> tuple[Difference | None, Difference | None]:
     """Entropy and largest share of the answers, where both models gave some."""
     if data.entropy is None or data.max_share is None:
         return None, None
     return (
-        mean_difference(data.entropy[0], data.entropy[1], level, n_boot, seed),
-        mean_difference(data.max_share[0], data.max_share[1], level, n_boot, seed),
+        difference(data.entropy[0], data.entropy[1], level, seed),
+        difference(data.max_share[0], data.max_share[1], level, seed),
     )
 
 

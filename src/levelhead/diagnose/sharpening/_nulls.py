@@ -17,7 +17,6 @@ __all__ = [
     "Resampled",
     "Unlucky",
     "guessed_newly_solved",
-    "interval",
     "newly_solved_null",
     "resample",
     "swap_p",
@@ -41,24 +40,12 @@ class Resampled:
     Attributes:
         curves: (2, M) pass@k of both models on the problems as they are.
         draws: (2, B, M) on resampled problems.
-        auc: (B,) differences of the mean height over log k.
         crossing: (B,) index of the first k at which the base model is ahead; M: none.
     """
 
     curves: FloatArray
     draws: FloatArray
-    auc: FloatArray
     crossing: IntArray
-
-    @property
-    def first(self) -> FloatArray:
-        """(B,) differences of pass@1."""
-        return self.draws[1, :, 0] - self.draws[0, :, 0]
-
-    @property
-    def last(self) -> FloatArray:
-        """(B,) differences of pass@n."""
-        return self.draws[1, :, -1] - self.draws[0, :, -1]
 
     def bands(self, level: float) -> FloatArray:
         """(4, M) lower and upper ends of the base and of the tuned curve, point by point."""
@@ -97,9 +84,7 @@ class Unlucky:
     p: float
 
 
-def resample(
-    data: Paired, tables: list[FloatArray], weights: FloatArray, *, n_boot: int, seed: int
-) -> Resampled:
+def resample(data: Paired, tables: list[FloatArray], *, n_boot: int, seed: int) -> Resampled:
     """Both curves on resampled problems.
 
     A curve depends on the counts alone, so how often each pair of counts is drawn is all that is drawn.
@@ -107,7 +92,6 @@ def resample(
     Args:
         data: counts of both models.
         tables: (D, M) curves of the counts that occur, of each model.
-        weights: (M,) of the mean over log k.
         n_boot: resamples.
         seed: of the draws.
     """
@@ -116,7 +100,8 @@ def resample(
     rng = np.random.default_rng([seed, 2])
     order = np.argsort(pairs[1], kind="stable")
     starts = [_starts(pairs[0]), _starts(pairs[1][order])]
-    out = np.empty((2, n_boot, weights.size))
+    points = tables[0].shape[1]
+    out = np.empty((2, n_boot, points))
     step = max(1, BLOCK // times.size)
     for begin in range(0, n_boot, step):
         rows = slice(begin, min(begin + step, n_boot))
@@ -125,15 +110,8 @@ def resample(
             out[i, rows] = np.add.reduceat(counts, starts[i], axis=1) @ tables[i] / size
     curves = np.stack([np.bincount(p) @ t / size for p, t in zip(data.places, tables, strict=True)])
     above = out[0] > out[1] + TIE
-    crossing = np.where(above.any(axis=1), above.argmax(axis=1), weights.size)
-    return Resampled(curves, out, (out[1] - out[0]) @ weights, crossing)
-
-
-def interval(draws: FloatArray, level: float) -> tuple[float, float]:
-    """The percentiles that leave out (1 - level) / 2 on each side."""
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(draws, (tail, 1.0 - tail))
-    return float(low), float(high)
+    crossing = np.where(above.any(axis=1), above.argmax(axis=1), points)
+    return Resampled(curves, out, crossing)
 
 
 def swap_p(difference: FloatArray, *, seed: int, swaps: int = SWAPS) -> tuple[float, float]:
@@ -164,38 +142,55 @@ def swap_p(difference: FloatArray, *, seed: int, swaps: int = SWAPS) -> tuple[fl
     rng = np.random.default_rng([seed, 4])
     sums = np.empty(swaps)
     step = max(1, BLOCK // sizes.size)
+    order = np.argsort(times, kind="stable")
+    sizes, times = sizes[order], times[order]
+    alone = int(np.searchsorted(times, 1, side="right"))
+    heads = np.empty((step, sizes.size))
     for begin in range(0, swaps, step):
         rows = slice(begin, min(begin + step, swaps))
-        heads = rng.binomial(times, 0.5, size=(rows.stop - begin, sizes.size))
-        sums[rows] = (2 * heads - times) @ sizes
+        thrown = heads[: rows.stop - begin]
+        # A single coin is a bit, which is far faster than a binomial number.
+        thrown[:, :alone] = rng.integers(2, size=(thrown.shape[0], alone), dtype=np.int8)
+        thrown[:, alone:] = rng.binomial(
+            times[alone:], 0.5, size=(thrown.shape[0], sizes.size - alone)
+        )
+        sums[rows] = (2 * thrown - times) @ sizes
     seen = float(np.round(np.abs(difference), 12) @ np.sign(difference))
     slack = 1e-9 * float(times @ sizes)
     up, down = np.count_nonzero(sums >= seen - slack), np.count_nonzero(sums <= seen + slack)
     return (1.0 + float(up)) / (1.0 + swaps), (1.0 + float(down)) / (1.0 + swaps)
 
 
-def newly_solved_null(base: IntArray, tuned: IntArray, n: int) -> NewlySolved:
+def newly_solved_null(
+    base: IntArray, tuned: IntArray, n: int, *, whole: bool = False
+) -> NewlySolved:
     """How many problems an unchanged model would newly solve, exactly.
 
     If a problem's rate did not change, its s right samples are any s of the 2n: all of them are the
     tuned model's with chance C(n, s) / C(2n, s). Given these totals the number of newly solved
-    problems is a sum of independent coins, one for each problem.
+    problems is a sum of independent coins, one for each problem. Samples that depend on each other
+    cannot be dealt one by one; but all those of a problem can swap models, so that each problem
+    solved by one model alone is a fair coin.
 
     Args:
         base: (P,) right samples of the base model.
         tuned: (P,) right samples of the tuned model.
         n: samples of each.
+        whole: whether all samples of a problem go together.
 
     Returns:
         The expectation and the two tails.
     """
+    new = int(np.count_nonzero((base == 0) & (tuned > 0)))
+    lost = int(np.count_nonzero((base > 0) & (tuned == 0)))
+    if whole:
+        coins = new + lost
+        return NewlySolved(coins / 2.0, _at_least(new, coins, 0.5), _at_least(lost, coins, 0.5))
     total = base + tuned
     chance = _all_on_one_side(n)
     times = np.bincount(total[(total > 0) & (total <= n)], minlength=n + 1)
     used = np.flatnonzero((times > 0) & (chance > NEVER))
     mass = _sum_of_coins(chance[used], times[used])
-    new = int(np.count_nonzero((base == 0) & (tuned > 0)))
-    lost = int(np.count_nonzero((base > 0) & (tuned == 0)))
     return NewlySolved(
         expected=float(times[used] @ chance[used]), p_new=_tail(mass, new), p_lost=_tail(mass, lost)
     )

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from levelhead._arrays import FloatArray, IntArray
-from levelhead.diagnose.sharpening._nulls import SWAPS, interval, swap_p
+from levelhead.diagnose.sharpening._interval import interval
+from levelhead.diagnose.sharpening._nulls import SWAPS, swap_p
 
 __all__ = [
     "Difference",
@@ -17,7 +18,6 @@ __all__ = [
     "difference",
     "expands",
     "fell",
-    "mean_difference",
     "rose",
 ]
 
@@ -30,7 +30,7 @@ class Difference:
         base: of the base model; NaN where it is undefined.
         tuned: of the tuned model.
         value: tuned minus base.
-        low: lower end of the interval of that difference, over problems.
+        low: lower end of the interval of that difference, over problems and an unseen one.
         high: upper end.
         p_up: how often swapping the models within problems at random shows as much or more.
         p_down: how often it shows as little or less.
@@ -72,7 +72,8 @@ class SharpeningResult:
         solved_again: newly solved problems that the tuned model solves more than once.
         unlucky_new: the most of those to be expected if on each problem the rate did not rise, or the
             base model had one of 1 / (n + 1) or more.
-        p_unlucky: how often such models would show as many or more.
+        p_unlucky: how often such models would show as many or more; 1 where the samples of a problem
+            are not independent, as then it is unknown.
         guess_rate: chance that a guess is right, as stated.
         guessed_new: newly solved problems that guessing alone would show.
         p_guessed: how often guessing alone would show as many or more; NaN without a guess rate.
@@ -122,7 +123,7 @@ class SharpeningResult:
 
 
 def rose(d: Difference, tail: float) -> bool:
-    """The rule; an interval and an exact test must agree, as a bootstrap of few changes is too sure."""
+    """The rule; the interval is about other problems, the exact test about other samples of these."""
     return d.low > 0.0 and d.p_up <= tail
 
 
@@ -139,40 +140,24 @@ def expands(p_new: float, p_unlucky: float, p_guessed: float, tail: float) -> bo
 def difference(
     base: FloatArray,
     tuned: FloatArray,
-    draws: FloatArray,
     level: float,
     seed: int,
+    *,
     swaps: int = SWAPS,
+    worst: float | None = None,
 ) -> Difference:
     """Means of both over problems, and their difference with its interval and its null.
 
     Args:
         base: (P,) of the base model.
         tuned: (P,) of the tuned model.
-        draws: (B,) the difference of the means on resampled problems.
         level: of the interval.
         seed: of the swaps.
         swaps: how many where they cannot be counted out.
+        worst: the most that a problem can change; unless given, the most that one did.
     """
-    low, high = interval(draws, level)
-    up, down = swap_p(tuned - base, seed=seed, swaps=swaps)
-    value = float(np.mean(tuned - base))
+    change = tuned - base
+    low, high = interval(change, level, worst)
+    up, down = swap_p(change, seed=seed, swaps=swaps)
+    value = float(np.mean(change))
     return Difference(float(base.mean()), float(tuned.mean()), value, low, high, up, down)
-
-
-def mean_difference(
-    base: FloatArray, tuned: FloatArray, level: float, n_boot: int, seed: int
-) -> Difference:
-    """The same, with the problems resampled here.
-
-    Args:
-        base: (P,) of the base model.
-        tuned: (P,) of the tuned model.
-        level: of the interval.
-        n_boot: resamples.
-        seed: of the draws.
-    """
-    values, times = np.unique(tuned - base, return_counts=True)
-    rng = np.random.default_rng([seed, 3])
-    counts = rng.multinomial(base.size, times / base.size, size=n_boot)
-    return difference(base, tuned, counts @ values / base.size, level, seed)

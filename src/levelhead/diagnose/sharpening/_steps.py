@@ -6,8 +6,7 @@ import math
 
 from scipy.special import ndtri
 
-from levelhead._text import percent
-from levelhead.diagnose.sharpening._phrases import points
+from levelhead._text import percent, points
 from levelhead.diagnose.sharpening._result import SharpeningResult, fell, rose
 
 __all__ = ["OVERTAKEN", "next_steps", "problems_needed"]
