@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from mutant import Mutant
 
-ALL = "tests/cli/test_diagnose_all.py"
-SAMPLES = "tests/cli/test_diagnose_samples.py"
+ALL = "tests/cli/diagnose/test_all.py"
+SAMPLES = "tests/cli/diagnose/test_samples.py"
 
 MUTANTS = [
     Mutant(
-        target="levelhead.cli._diagnose_audit",
+        target="levelhead.cli.diagnose._audit",
         old="return np.asarray(cast(Any, pc).is_in(mine, theirs.unique(), skip_nulls=True))",
         new="return np.ones(len(one), dtype=bool)",
         why="judges each model on prompts of its own, beside a change on those that both have",
         tests=[f"{ALL}::test_both_models_are_judged_on_the_prompts_that_both_have"],
     ),
     Mutant(
-        target="levelhead.cli._diagnose_all",
+        target="levelhead.cli.diagnose._all",
         old="finish([with_log(first, log), *rest], report",
         new="finish([first, *rest], report",
         why="loses what the readers found odd",
         tests=[f"{ALL}::test_a_model_beside_itself"],
     ),
     Mutant(
-        target="levelhead.cli._diagnose_samples",
+        target="levelhead.cli.diagnose._samples",
         old="return [message_text(chat, name, Path(argument)) for chat in chats]",
         new="return [str(chat) for chat in chats]",
         why="takes the question and the names of the roles for what the model wrote",
         tests=[f"{SAMPLES}::test_chats_are_what_the_assistant_said_last"],
     ),
     Mutant(
-        target="levelhead.cli._diagnose_samples",
+        target="levelhead.cli.diagnose._samples",
         old="models[0] == models[1] and second in (None, first)",
         new="models[0] == models[1] and second is None",
         why="compares a model with itself where its path is written twice",

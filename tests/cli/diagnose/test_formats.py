@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from levelhead.cli._diagnose_formats import (
+from levelhead.cli.diagnose._formats import (
     _rate,  # pyright: ignore[reportPrivateUsage]
     compare_texts,
     formats,
 )
-from levelhead.cli._diagnose_samples import load_samples
+from levelhead.cli.diagnose._samples import load_samples
 from levelhead.errors import InvalidInputError, LevelheadError
 from levelhead.readers import ReadLog, ReadOptions
 

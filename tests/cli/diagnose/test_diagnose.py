@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from levelhead.cli._diagnose import MAX_ROWS, finish
 from levelhead.cli.diagnose import COMMANDS
+from levelhead.cli.diagnose._finish import MAX_ROWS, finish
 from levelhead.diagnose.section import Measure, Section, Table
 
 RUN = [sys.executable, "-m", "levelhead.cli", "diagnose"]

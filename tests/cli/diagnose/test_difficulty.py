@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from levelhead.cli._diagnose_difficulty import difficulty
+from levelhead.cli.diagnose._difficulty import difficulty
 from levelhead.errors import LevelheadError
 
 HONEST = "{a} * {b} = {c}. Then {c} + {a} = {d}. Check: {d} - {a} = {c}. So the answer is {d}."

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from levelhead.cli._diagnose_all import everything
-from levelhead.cli._diagnose_difficulty import difficulty
-from levelhead.cli._diagnose_formats import formats
-from levelhead.cli._diagnose_samples import TRACES, load_samples, second_path, two_models
-from levelhead.cli._diagnose_sharpening import sharpening
+from levelhead.cli.diagnose._all import everything
+from levelhead.cli.diagnose._difficulty import difficulty
+from levelhead.cli.diagnose._formats import formats
+from levelhead.cli.diagnose._samples import TRACES, load_samples, second_path, two_models
+from levelhead.cli.diagnose._sharpening import sharpening
 from levelhead.errors import InvalidInputError, RecordError
 from levelhead.readers import ReadLog, ReadOptions
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from levelhead.cli._diagnose_truth import truth
+from levelhead.cli.diagnose._truth import truth
 from levelhead.errors import LevelheadError
 
 COLUMNS = ("--belief", "p", "--claim", "said", "--prompt-id", "q")

@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import save_file
 
-from levelhead.cli._diagnose_updates import updates
+from levelhead.cli.diagnose._updates import updates
 from levelhead.errors import LevelheadError
 
 torch.set_num_threads(1)

@@ -12,11 +12,11 @@ import click
 import numpy as np
 
 from levelhead.cli._console import Progress
-from levelhead.cli._diagnose_samples import TRACES, models_option, second_path, two_models
-from levelhead.cli._diagnose_updates import files_of
 from levelhead.cli._options import json_option, on_stdout, path_option, quiet_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._reading import read_options, reading_options, resampling_options
+from levelhead.cli.diagnose._samples import TRACES, models_option, second_path, two_models
+from levelhead.cli.diagnose._updates import files_of
 from levelhead.errors import InvalidInputError, LevelheadError
 from levelhead.readers import ReadLog, ReadOptions
 from levelhead.readers._remote import is_remote
@@ -102,7 +102,7 @@ def everything(
     that holds both models is given once, with --models. What cannot be told from them is listed with
     what it would need.
     """
-    from levelhead.cli._diagnose import finish, with_log
+    from levelhead.cli.diagnose._finish import finish, with_log
     from levelhead.diagnose.difficulty import count_advantages
 
     tuned = second_path(base, tuned, models)
@@ -218,7 +218,7 @@ class _Read:
 
 
 def _audit(read: _Read) -> Section:
-    from levelhead.cli._diagnose_audit import audit_section, audited
+    from levelhead.cli.diagnose._audit import audit_section, audited
 
     read.need_truth()
     bare = [one.model for one in (read.base, read.tuned) if (one.status != 0).all()]
@@ -239,7 +239,7 @@ def _audit(read: _Read) -> Section:
 
 
 def _sharpening(read: _Read) -> Section:
-    from levelhead.cli._diagnose_sharpening import as_samples
+    from levelhead.cli.diagnose._sharpening import as_samples
     from levelhead.diagnose.sharpening import diagnose_sharpening, section
 
     read.need_answers()
@@ -250,7 +250,7 @@ def _sharpening(read: _Read) -> Section:
 
 
 def _formats(read: _Read) -> Section:
-    from levelhead.cli._diagnose_formats import compare_texts
+    from levelhead.cli.diagnose._formats import compare_texts
     from levelhead.diagnose.formats import section
 
     read.need_texts()

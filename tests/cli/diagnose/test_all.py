@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from levelhead.cli._diagnose_all import everything
+from levelhead.cli.diagnose._all import everything
 from levelhead.errors import LevelheadError
 
 Row = dict[str, Any]

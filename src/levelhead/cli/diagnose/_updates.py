@@ -74,7 +74,7 @@ def updates(
     were compared.
     """
     from levelhead.cli._console import Progress
-    from levelhead.cli._diagnose import finish
+    from levelhead.cli.diagnose._finish import finish
     from levelhead.diagnose.updates import TOLERANCES, diagnose_updates, section
 
     for one in tolerances:

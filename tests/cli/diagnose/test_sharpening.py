@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from levelhead.cli._diagnose_sharpening import sharpening
+from levelhead.cli.diagnose._sharpening import sharpening
 from levelhead.errors import LevelheadError
 
 Row = dict[str, Any]

@@ -13,27 +13,27 @@ __all__ = ["diagnose"]
 
 COMMANDS = {
     "all": (
-        "levelhead.cli._diagnose_all:everything",
+        "levelhead.cli.diagnose._all:everything",
         "All that BASE and TUNED hold data for, as one report (the default).",
     ),
     "sharpening": (
-        "levelhead.cli._diagnose_sharpening:sharpening",
+        "levelhead.cli.diagnose._sharpening:sharpening",
         "Did it learn new solutions, or only favor those it had?",
     ),
     "formats": (
-        "levelhead.cli._diagnose_formats:formats",
+        "levelhead.cli.diagnose._formats:formats",
         "Did one way of answering take over, more than drift would?",
     ),
     "difficulty": (
-        "levelhead.cli._diagnose_difficulty:difficulty",
+        "levelhead.cli.diagnose._difficulty:difficulty",
         "Did samples that are too hard teach it shortcuts?",
     ),
     "updates": (
-        "levelhead.cli._diagnose_updates:updates",
+        "levelhead.cli.diagnose._updates:updates",
         "Which weights moved, and is that more than rounding?",
     ),
     "truth": (
-        "levelhead.cli._diagnose_truth:truth",
+        "levelhead.cli.diagnose._truth:truth",
         "Does what it claims still follow what it believes?",
     ),
 }

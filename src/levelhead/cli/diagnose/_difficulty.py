@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from levelhead.cli._diagnose_samples import models_option, one_model, second_path, two_models
 from levelhead.cli._options import json_option, path_option, quiet_option, seed_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._reading import read_options, reading_options
+from levelhead.cli.diagnose._samples import models_option, one_model, second_path, two_models
 from levelhead.errors import InvalidInputError, RecordError
 from levelhead.readers import ReadLog
 from levelhead.records import Predictions
@@ -96,7 +96,7 @@ def difficulty(
     without --baseline, TUNED holds both models.
     """
     from levelhead.cli._console import Progress
-    from levelhead.cli._diagnose import finish
+    from levelhead.cli.diagnose._finish import finish
     from levelhead.diagnose.difficulty import diagnose_difficulty, section
 
     _refuse(tuned, further, baseline)

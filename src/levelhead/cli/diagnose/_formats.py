@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from levelhead.cli._diagnose_samples import load_samples, models_option, second_path, two_models
 from levelhead.cli._options import json_option, path_option, quiet_option, seed_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._progress import Bar
 from levelhead.cli._reading import read_options, reading_options
+from levelhead.cli.diagnose._samples import load_samples, models_option, second_path, two_models
 from levelhead.errors import InvalidInputError, RecordError
 from levelhead.readers import ReadLog, ReadOptions, resolve, sniff
 from levelhead.readers._files import reading
@@ -137,7 +137,7 @@ def formats(
     correctness are needed. Formats are code, code+NL, latex/NL, boxed-only, tagged and other, by
     rules that --rule extends.
     """
-    from levelhead.cli._diagnose import finish
+    from levelhead.cli.diagnose._finish import finish
     from levelhead.diagnose.formats import own_rules, section
 
     two = "--baseline" if baseline is not None else None if models is None else "--models"

@@ -86,7 +86,7 @@ def truth(
     given = (file, baseline, beliefs, baseline_beliefs, hidden_states, baseline_hidden_states)
     check_targets((report, target(json_path)), tuple(str(one) for one in given if one is not None))
     with Progress(enabled=not quiet and not on_stdout(json_path)) as progress:
-        from levelhead.cli._diagnose import finish
+        from levelhead.cli.diagnose._finish import finish
         from levelhead.diagnose.truth import diagnose_truth, section
 
         one = _read(file, "tuned", beliefs, hidden_states, columns, progress, level, seed)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levelhead.cli._diagnose_samples import models_option, second_path, two_models
 from levelhead.cli._options import json_option, path_option, quiet_option, target
 from levelhead.cli._output import check_targets
 from levelhead.cli._progress import Bar
 from levelhead.cli._reading import read_options, reading_options, resampling_options
+from levelhead.cli.diagnose._samples import models_option, second_path, two_models
 from levelhead.errors import InvalidInputError
 from levelhead.readers import ReadLog
 
@@ -103,7 +103,7 @@ def sharpening(
     options = read_options(**given)
     tuned = second_path(base, tuned, models)
     check_targets((report, target(json_path)), (base, tuned))
-    from levelhead.cli._diagnose import finish
+    from levelhead.cli.diagnose._finish import finish
 
     log = ReadLog()
     try:
