@@ -271,8 +271,8 @@ def report(
         unit = "s" if case.endswith("disk") else "CPU s"
         text += (
             f"\n## {case}\n\n"
-            f"| | median {unit} | least | our speed / its speed | peak GB |\n"
-            "|---|---|---|---|---|\n"
+            f"| | median {unit} | least | our speed / its speed | peak GB | loading |\n"
+            "|---|---|---|---|---|---|\n"
         )
         for name, row in one.items():
             text += (
