@@ -6,6 +6,7 @@ from mutant import Mutant
 
 COLUMNS, HOSTILE = ["tests/readers/test_columns.py"], ["tests/readers/test_hostile.py"]
 UNFOLD = "tests/readers/test_unfold.py"
+NAMED = "tests/readers/test_unfold_named.py"
 RLCR = ["tests/readers/test_rlcr.py"]
 
 MUTANTS = [
@@ -124,17 +125,52 @@ MUTANTS = [
         tests=[f"{UNFOLD}::test_errors_name_the_row_and_the_sample"],
     ),
     Mutant(
-        target="levelhead.readers._unfold",
+        target="levelhead.readers._unfold_named",
         old="        found = [*self.single(self.answers), *self.doubtful]\n",
         new="        found = []\n",
         why="the right answer of a prompt is taken for what every sample answered",
         tests=[f"{UNFOLD}::test_what_one_value_says_of_a_prompt_is_not_what_a_sample_says"],
     ),
     Mutant(
-        target="levelhead.readers._unfold",
+        target="levelhead.readers._unfold_named",
         old="    if not is_list(kind) or _is_chat(kind):\n        return False\n    return element",
         new="    if not is_list(kind):\n        return False\n    return element",
         why="the messages of a chat become samples",
         tests=[f"{UNFOLD}::test_holds_samples"],
+    ),
+    Mutant(
+        target="levelhead.readers._unfold_named",
+        old="one=labelled and found.says_all(options)",
+        new="one=False",
+        why="the samples behind a majority's answer are counted as records, each with its confidence",
+        tests=[f"{NAMED}::test_a_row_with_its_own_truth_and_confidence_is_one_record"],
+    ),
+    Mutant(
+        target="levelhead.readers._unfold_named",
+        old="        if not parsed and self.holds_classes(options):\n            return True\n",
+        new="",
+        why="what lists lie beside the probabilities of classes makes one record several",
+        tests=[f"{NAMED}::test_a_row_with_its_own_truth_and_confidence_is_one_record"],
+    ),
+    Mutant(
+        target="levelhead.readers._unfold_named",
+        old="if holds_samples(schema[n]) or is_scalar(known[n], schema[n])",
+        new="if True",
+        why="a size of a picture beside a truth is refused as truths in lists",
+        tests=[f"{NAMED}::test_a_row_with_its_own_truth_and_confidence_is_one_record"],
+    ),
+    Mutant(
+        target="levelhead.readers._unfold",
+        old="    _refuse_words(table, one, path)\n",
+        new="",
+        why="one row with a single confidence costs the confidences of all rows with lists",
+        tests=[f"{UNFOLD}::test_no_list_is_read_as_the_text_of_itself"],
+    ),
+    Mutant(
+        target="levelhead.readers._unfold",
+        old="                _check_plain(name, own[name], place)\n",
+        new="                pass\n",
+        why="lists of confidences behind many single ones are lost",
+        tests=[f"{UNFOLD}::test_no_list_is_read_as_the_text_of_itself"],
     ),
 ]

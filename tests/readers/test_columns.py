@@ -593,3 +593,10 @@ def test_p_true_beside_a_confidence_is_evidence_and_alone_the_confidence(tmp_pat
     pq.write_table(pa.table({"p_true": [0.2], "correct": [1]}), alone)
     assert load(both)["both"].confidence.tolist() == [0.9]
     assert load(alone)["alone"].confidence.tolist() == [0.2]
+
+
+def test_several_answers_in_a_list_are_not_the_answer(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"confidence": 0.5, "correct": 1, "predictions": ["a", "b"]}\n')
+    (found,) = read([path])
+    assert "answer" not in found.columns.column_names

@@ -383,3 +383,64 @@ def test_a_table_without_lists_is_the_table_itself(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(_unfold, "unfold", None)
     made = table({"confidence": [0.5], "correct": [1], "token_logprobs": [[-0.1]]})
     assert unfolded(made, ReadOptions(), Path("x.parquet"), ReadLog()) is made
+
+
+def test_rows_are_read_as_few_as_their_samples_are_many() -> None:
+    asked: list[int] = []
+    plain = table({"a": [[1, 2, 3, 4]] * 5})
+
+    def batches(names: Any, size: int) -> Any:
+        asked.append(size)
+        return plain.batches(names, size)
+
+    found = unfold(
+        Table(plain.schema, plain.rows, {}, batches), Path("x.parquet"), ReadLog(), needed=["a"]
+    )
+    assert [len(c["a"]) for c, _ in found.batches(["a"], 8)] == [8, 8, 4]
+    assert asked[1:] == [2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "words"),
+    [
+        ([GOOD, {**GOOD, "confidence": 0.5}], 2, "confidence: expected one value in every row, or a"),
+        ([{**GOOD, "confidence": 0.5}, GOOD], 2, "confidence: expected one value in every row, or a"),
+        ([*[{**GOOD, "confidence": 0.5}] * 110, GOOD], 111,
+         "confidence: expected one value in every row, as in the first rows, got a list; write all"),
+        ([*[{**GOOD, "weight": [1, 2]}] * 110, {**GOOD, "weight": 1}], 111,
+         "weight: expected a list in every row, as in the first rows, got single values"),
+    ],
+)  # fmt: skip
+def test_no_list_is_read_as_the_text_of_itself(
+    rows: list[Row], line: int, words: str, tmp_path: Path
+) -> None:
+    """One row that is written in another way must not cost the numbers of all others."""
+    with pytest.raises(RecordError) as told:
+        list(read([write(tmp_path / "x.jsonl", rows)]))
+    assert f"x.jsonl:{line}: {words}" in str(told.value)
+
+
+def test_a_column_that_is_asked_for_stays(tmp_path: Path) -> None:
+    row = {"text": "2+2?", "responses": ["a", "b"], "correct": [1, 0], "confidence": [0.5, 0.6]}
+    path = write(tmp_path / "x.jsonl", [row, {**row, "text": "3+3?"}])
+    found = concat(list(read([path], ReadOptions(prompt_id="text"))))
+    assert found.clusters is not None
+    assert found.clusters.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("named", [{}, {"prompt_id": "q"}, {"question": "2+2?"}])
+def test_samples_of_no_prompt_are_warned_of(named: Row, tmp_path: Path) -> None:
+    log = ReadLog()
+    row = {"correct": [1, 0], "confidence": [0.5, 0.6], **named}
+    list(read([write(tmp_path / "x.jsonl", [row] * 2)], ReadOptions(), log))
+    told = [w for w in log.warnings if "intervals are too narrow; name a column of prompts" in w]
+    assert len(told) == (0 if named else 1)
+
+
+def test_one_sample_has_no_s(tmp_path: Path) -> None:
+    log = ReadLog()
+    row = {"prompt_id": "q", "correct": [1], "confidence": [0.5]}
+    list(read([write(tmp_path / "x.jsonl", [row])], ReadOptions(), log))
+    assert log.notes[-1].endswith(
+        "1 row holds 1 sample in lists ('correct', 'confidence'): 1 sample"
+    )

@@ -18,6 +18,7 @@ from levelhead.records import Kind
 __all__ = [
     "ANSWER",
     "ANSWERS",
+    "CLEAR",
     "CONFIDENCE",
     "CONFIDENCES",
     "CORRECT",
@@ -35,6 +36,7 @@ __all__ = [
     "TEXTS",
     "WEIGHT",
     "Roles",
+    "is_scalar",
     "missing_column",
     "plain_names",
     "roles",
@@ -81,7 +83,7 @@ LOGITS = ("logits", "class_logits")
 STATUS = ("status",)
 TARGET = ("target", "label", "target_index", "labels", "y_true", "gold_index", "gold", "class")
 
-_WORDS_TOO = frozenset({"confidence", "conf", "stated_confidence", "verbalized_confidence",
+CLEAR = frozenset({"confidence", "conf", "stated_confidence", "verbalized_confidence",
                         "verbalised_confidence", "confidence_score", "probability", "prob",
                         "correct", "is_correct", "correctness", "outcome", "acc"})  # fmt: skip
 """Names clear enough to be taken even where the column holds strings."""
@@ -156,8 +158,10 @@ def roles(
         confidence, text = _source(find, options)
     kind, label = ("answer", None) if probs is not None else _truth(find, options)
     usual = [name for name in ANSWER if find.plain.get(name) != (options.gold or "")]
-    usual = usual if find.candidates(usual) else ["", *ANSWERS]
-    answer = find.one("answer", options.answer, usual, "--answer", strict=False)
+    accept = None
+    if not find.candidates(usual):  # a list there is of several answers, of which none was graded
+        usual, accept = ["", *ANSWERS], lambda kind: not is_list(kind)
+    answer = find.one("answer", options.answer, usual, "--answer", accept=accept, strict=False)
     gold = None
     if probs is None and label is None:
         gold = find.one("right answer", options.gold, GOLD, "--gold")
@@ -255,17 +259,17 @@ class _Finder:
         return found[0]
 
 
-def _scalar(name: str, kind: pa.DataType) -> bool:
+def is_scalar(name: str, kind: pa.DataType) -> bool:
     """Whether a column of this name and type can hold confidences or labels."""
     if name == "prediction":  # whole numbers there are predicted classes
         return pa.types.is_floating(kind)
-    if name in _WORDS_TOO:
+    if name in CLEAR:
         return True
     return is_number(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
 
 
 def _named(find: _Finder, names: Iterable[str]) -> list[str]:
-    return [n for n in names if n in find.plain and _scalar(n, find.schema[find.plain[n]])]
+    return [n for n in names if n in find.plain and is_scalar(n, find.schema[find.plain[n]])]
 
 
 def _classes(find: _Finder, options: ReadOptions) -> tuple[str | None, bool, str | None]:

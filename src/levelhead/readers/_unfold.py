@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,74 +16,21 @@ import pyarrow as pa
 import pyarrow.compute as arrow_compute
 
 from levelhead._arrays import IntArray
+from levelhead._text import plural
 from levelhead.errors import RecordError
-from levelhead.readers._base import EVERYTHING, ReadLog, ReadOptions
+from levelhead.readers._base import ReadLog, ReadOptions
 from levelhead.readers._files import one_line, show
 from levelhead.readers._remote import AnyPath
-from levelhead.readers._roles import (
-    ANSWER,
-    ANSWERS,
-    CONFIDENCE,
-    CONFIDENCES,
-    CORRECT,
-    GOLD,
-    LOGITS,
-    MODEL,
-    OUTCOME,
-    PROBS,
-    PROMPT,
-    PROMPT_ID,
-    ROW_ID,
-    STATUS,
-    TARGET,
-    TEXT,
-    TEXTS,
-    WEIGHT,
-    plain_names,
-)
 from levelhead.readers._tables import PEEK, Batches, Columns, Table
-from levelhead.readers._values import Place, decoded, is_list, is_number, is_text
+from levelhead.readers._unfold_named import Named, holds_samples, is_value
+from levelhead.readers._values import Place, decoded, is_list, is_text
 
-__all__ = ["holds_samples", "unfold", "unfolded"]
+__all__ = ["holds_samples", "is_value", "is_written_list", "unfold", "unfolded"]
 
 pc: Any = arrow_compute  # its functions are made at run time, where no type checker sees them
 
-VAGUE = "text"
-"""A name that a question may have as well as an answer: alone it says nothing."""
-
-DOUBTFUL = "answer"
-"""A name that the right answer may have as well as the given one."""
-
-VAGUE_TRUTHS = ("y", "event")
-"""Names of a truth that other lists have too, such as the classes of one record."""
-
-FURTHER = frozenset({
-    *PROMPT_ID, *ROW_ID, *PROMPT, *WEIGHT, *MODEL, *STATUS, *PROBS, *LOGITS, *TARGET, *ANSWER,
-})  # fmt: skip
-"""Further columns that are read without being asked for."""
-
 MAX_NAMED = 4
 """Columns that a note or an error names."""
-
-
-def is_value(kind: pa.DataType) -> bool:
-    """Whether a column holds numbers, words, or true and false."""
-    return is_number(kind) or is_text(kind) or pa.types.is_boolean(kind)
-
-
-def holds_samples(kind: pa.DataType, element: Callable[[pa.DataType], bool] = is_value) -> bool:
-    """Whether a column holds lists of samples.
-
-    Args:
-        kind: its type.
-        element: whether a type can be that of one sample.
-
-    Returns:
-        True for lists of such values, or of nothing; False for a chat, which is a list of messages.
-    """
-    if not is_list(kind) or _is_chat(kind):
-        return False
-    return element(kind.value_type) or pa.types.is_null(kind.value_type)
 
 
 def unfolded(
@@ -116,16 +63,20 @@ def unfolded(
         RecordError: some rows have lists and others have not; or, while it is read: lists of
             different lengths in one row, or one text or truth for several samples.
     """
-    found = _Named.of(table.schema, options, texts, labelled=labelled)
+    found = Named.of(table.schema, options, texts, labelled=labelled)
     _refuse_words(table, found.truths, path)
     if not found.lists():
         return table
-    if one := found.single(found.confidences):
+    one = found.single(found.confidences)
+    _refuse_words(table, one, path)
+    if one:
         log.note(f"{one[0]!r} holds one confidence for all samples of a row")
+    for name in found.several_right():
+        log.note(f"{name!r} holds lists of right answers: any of them is right for every sample")
     return unfold(
         table, path, log,
         needed=found.lists(), other=found.other(options), single=found.lone(options),
-        drop=found.foreign(options),
+        drop=found.foreign(options), plain=one,
     )  # fmt: skip
 
 
@@ -138,6 +89,7 @@ def unfold(
     other: Iterable[str] = (),
     single: Sequence[str] = (),
     drop: Iterable[str] = (),
+    plain: Iterable[str] = (),
 ) -> Table:
     """The table with a row for each item of some lists.
 
@@ -149,6 +101,7 @@ def unfold(
         other: columns of lists that are taken along if in the first rows they are as long.
         single: columns whose one value cannot hold for several samples.
         drop: columns to leave out where they are not taken along.
+        plain: columns of one value for all samples, never of lists.
 
     Returns:
         A table of samples: `needed` and what was taken along hold single values, all others repeat
@@ -179,120 +132,13 @@ def unfold(
             _check_single({name: columns[name] for name in single}, size, needed[0], place)
             counted.add(size)
             own = {name: columns[name] for name in names}
+            for name in (n for n in plain if n in own):
+                _check_plain(name, own[name], place)
             yield from _pieces(own, frozenset(lists), size, place, rows)
         log.note(counted.said(needed))
 
     rows = None if table.rows is None else round(table.rows * mean)
     return Table(schema, rows, table.metadata, batches)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Named:
-    """The columns that could play each part; `own` are texts that are asked for besides."""
-
-    schema: Mapping[str, pa.DataType]
-    truths: tuple[str, ...]
-    texts: tuple[str, ...]
-    own: tuple[str, ...]
-    answers: tuple[str, ...]
-    doubtful: tuple[str, ...]
-    confidences: tuple[str, ...]
-    gold: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls,
-        schema: Mapping[str, pa.DataType],
-        options: ReadOptions,
-        texts: Sequence[str],
-        *,
-        labelled: bool,
-    ) -> _Named:
-        plain = plain_names(schema)
-
-        def there(asked: str | None, *names: str) -> tuple[str, ...]:
-            if asked is not None:
-                return (asked,) if asked in schema else ()
-            return tuple(dict.fromkeys(plain[name] for name in names if name in plain))
-
-        named = options.correct or options.outcome
-        none = not labelled or (named is None and options.gold is not None)
-        usual = there(options.text, *TEXT, *TEXTS)
-        truths = there(named, *CORRECT, *OUTCOME)
-        if named is None and len(truths) > 1:
-            truths = tuple(name for name in truths if name not in VAGUE_TRUTHS)
-        return cls(
-            schema,
-            truths=() if none else truths,
-            texts=usual,
-            own=tuple(name for name in texts if name in schema and name not in usual),
-            answers=there(options.answer, *ANSWER, *ANSWERS),
-            doubtful=there(None, DOUBTFUL) if options.answer is None else (),
-            confidences=there(options.confidence, *CONFIDENCE, *CONFIDENCES),
-            gold=there(options.gold, *GOLD),
-        )
-
-    def many(self, names: Iterable[str], element: Callable[[pa.DataType], bool]) -> tuple[str, ...]:
-        """Those that hold lists of samples."""
-        return tuple(name for name in names if holds_samples(self.schema[name], element))
-
-    def single(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those that hold single values."""
-        return tuple(
-            name
-            for name in names
-            if not is_list(self.schema[name]) and not pa.types.is_null(self.schema[name])
-        )
-
-    def lists(self) -> tuple[str, ...]:
-        """The columns of lists that make a row several samples; none where it is one record."""
-        truths = self.many(self.truths, is_value)
-        texts = self.many((*self.texts, *self.own), _is_said)
-        answers = self.many(self.answers, is_value)
-        told = self.single(self.truths)
-        if not truths:
-            graded = answers and self.gold and not self.truths
-            if not graded and (not texts or (told and self.single(self.confidences))):
-                return ()
-        if truths or texts:  # beside them it may be the several right answers to one question
-            answers = tuple(name for name in answers if name not in self.doubtful)
-        return (*truths, *texts, *answers, *self.many(self.confidences, is_value))
-
-    def lone(self, options: ReadOptions) -> tuple[str, ...]:
-        """The columns of which one value cannot hold for several samples."""
-        several = {*self.lists()}
-        found = [] if several & {*self.truths} else list(self.single(self.truths))
-        if options.answer is not None:
-            found += self.single(self.answers)
-        if not several & {*self.texts, *self.own, *self.answers}:
-            vague = options.text is None
-            found += [n for n in self.single(self.texts) if not (vague and n == VAGUE)]
-        return tuple(found)
-
-    def foreign(self, options: ReadOptions) -> tuple[str, ...]:
-        """What cannot be of one sample, whatever its name says: a mean, a question, a right answer."""
-        asked = {options.answer, options.gold, options.text, *options.by, *dict(options.asked)}
-        found = [*self.single(self.answers), *self.doubtful]
-        for names in (self.truths, self.texts):
-            if {*self.lists()} & {*names}:
-                found += self.single(names)
-        return tuple(name for name in found if name not in asked)
-
-    def other(self, options: ReadOptions) -> tuple[str, ...]:
-        """Further columns of lists that may be samples; several right answers are not."""
-        never = {*self.gold, options.gold}
-        plain = plain_names(self.schema)
-        used = {
-            *(column for name, column in plain.items() if name in FURTHER),
-            *(options.prompt_id, options.weight, options.model),
-            *(*options.by, *options.evidence, *dict(options.asked)),
-        }
-        return tuple(
-            name
-            for name, kind in self.schema.items()
-            if is_list(kind) and not _is_chat(kind) and name not in never
-            if name in used or EVERYTHING in used
-        )
 
 
 @dataclasses.dataclass
@@ -332,20 +178,8 @@ class _Counted:
         return one_line(
             f"{show(self.path)}: {self.rows:,} {'row holds' if one else 'rows hold'} {each} {noun}"
             f"{'' if one else ' each'} in lists ({', '.join(map(repr, names[:MAX_NAMED]))}): "
-            f"{self.total:,} samples{left}"
+            f"{plural(self.total, 'sample')}{left}"
         )
-
-
-def _is_chat(kind: pa.DataType) -> bool:
-    """Whether each row is one chat: a list of messages."""
-    if not is_list(kind) or not pa.types.is_struct(kind.value_type):
-        return False
-    names = {field.name for field in kind.value_type}
-    return "role" in names or "content" in names
-
-
-def _is_said(kind: pa.DataType) -> bool:
-    return is_text(kind) or _is_chat(kind)
 
 
 def _refuse_words(table: Table, truths: Iterable[str], path: AnyPath) -> None:
@@ -357,7 +191,7 @@ def _refuse_words(table: Table, truths: Iterable[str], path: AnyPath) -> None:
     for name in () if first is None else texts:
         columns, place = first or ({}, Place(path))
         shown = decoded(columns[name]).to_pylist()
-        lists = [_is_written_list(value) for value in shown]
+        lists = [is_written_list(value) for value in shown]
         if any(lists):
             whole = all(
                 written or value is None for written, value in zip(lists, shown, strict=True)
@@ -370,7 +204,8 @@ def _refuse_words(table: Table, truths: Iterable[str], path: AnyPath) -> None:
             )
 
 
-def _is_written_list(value: str | None) -> bool:
+def is_written_list(value: str | None) -> bool:
+    """Whether a text is that of a list in JSON."""
     if value is None or not value.startswith("["):
         return False
     try:
@@ -400,11 +235,7 @@ def _sizes(columns: Columns, place: Place) -> IntArray:
     lengths: dict[str, IntArray] = {}
     for name, column in columns.items():
         if not is_list(column.type) and not pa.types.is_null(column.type):
-            raise place.error(
-                f"{name}: expected a list in every row, as in the first rows, got single values; "
-                "write a list of one, or one row for each sample everywhere",
-                _first_single(column),
-            )
+            raise _not_a_list(name, column, place)
         lengths[name] = _lengths(column)
     size = np.maximum(np.maximum.reduce(list(lengths.values())), 0)
     for own in lengths.values():
@@ -423,6 +254,14 @@ def _unequal(lengths: Mapping[str, IntArray], i: int, place: Place) -> RecordErr
     )
 
 
+def _not_a_list(name: str, column: Any, place: Place) -> RecordError:
+    return place.error(
+        f"{name}: expected a list in every row, as in the first rows, got single values; "
+        "write a list of one, or one row for each sample everywhere",
+        _first_single(column),
+    )
+
+
 def _first_single(column: Any) -> int:
     """The first row that holds no list; mixed rows come as text, where lists are written as JSON."""
     values = column.to_pylist()
@@ -430,7 +269,7 @@ def _first_single(column: Any) -> int:
         (
             i
             for i, value in enumerate(values)
-            if value is not None and not (isinstance(value, str) and _is_written_list(value))
+            if value is not None and not (isinstance(value, str) and is_written_list(value))
         ),
         0,
     )
@@ -448,6 +287,19 @@ def _check_single(columns: Columns, size: IntArray, name: str, place: Place) -> 
             )
 
 
+def _check_plain(name: str, column: Any, place: Place) -> None:
+    """Lists beside single values come as text, of which no number would be read."""
+    if not is_text(column.type) or not pc.any(pc.starts_with(decoded(column), "[")).as_py():
+        return
+    lists = [is_written_list(value) for value in decoded(column).to_pylist()]
+    if any(lists):
+        raise place.error(
+            f"{name}: expected one value in every row, as in the first rows, got a list; write all "
+            "rows in one way",
+            lists.index(True),
+        )
+
+
 def _pieces(
     columns: Columns, lists: frozenset[str], size: IntArray, place: Place, most: int
 ) -> Iterator[tuple[Columns, Place]]:
@@ -457,7 +309,7 @@ def _pieces(
     lines = place.numbers(size.size)[row]
     flat: Columns = {}
     for name, column in columns.items():
-        if name in lists and is_list(column.type):
+        if name in lists and not pa.types.is_null(column.type):
             flat[name] = _flat(name, column, size, row, sample, place)
         else:
             plain = decoded(column) if is_text(column.type) else column
@@ -472,6 +324,8 @@ def _flat(
     name: str, column: Any, size: IntArray, row: IntArray, sample: IntArray, place: Place
 ) -> Any:
     """The items of all lists; a null in place of a list is as many nulls."""
+    if not is_list(column.type):
+        raise _not_a_list(name, column, place)
     lengths = _lengths(column)
     bad = (lengths >= 0) & (lengths != size)
     if bad.any():

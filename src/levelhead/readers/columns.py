@@ -74,8 +74,14 @@ def _recognizes(head: Head) -> bool:
 
 
 def _read(path: AnyPath, options: ReadOptions, log: ReadLog) -> Iterator[Predictions]:
-    table = unfolded(open_table(path, container_of(path)), options, path, log)
+    rows = open_table(path, container_of(path))
+    table = unfolded(rows, options, path, log)
     found = roles(table.schema, options, path, log)
+    if table is not rows and found.prompt_id is None and found.prompt is None:
+        log.warn(
+            f"{show(path)}: samples of one row count as if they were of different prompts, so that "
+            "intervals are too narrow; name a column of prompts with --prompt-id"
+        )
     check_by(options, table, path)
     blocks = _Columns(table, found, options, path, log).blocks()
     if options.labels is None:
