@@ -171,4 +171,21 @@ MUTANTS = [
         why="adds rows up without their signs",
         tests=["tests/diagnose/updates/test_loops.py::test_rows_are_added_to_their_groups"],
     ),
+    Mutant(
+        target=LOOPS,
+        old="    for cache in (True, False):",
+        new="    for cache in (True,):",
+        why="where nothing can be kept the comparison is done without the loops",
+        tests=[
+            "tests/diagnose/updates/test_loops.py::"
+            "test_without_a_place_to_keep_what_was_compiled_it_is_compiled_anew"
+        ],
+    ),
+    Mutant(
+        target=LOOPS,
+        old="except (MissingDependencyError, *FLAWS):",
+        new="except MissingDependencyError:",
+        why="a numba that does not fit its numpy ends the comparison",
+        tests=["tests/diagnose/updates/test_loops.py::test_a_compiler_that_is_broken_is_none"],
+    ),
 ]

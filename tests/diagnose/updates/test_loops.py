@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import pickle
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +171,56 @@ def test_without_the_compiler_numpy_does_it(
     monkeypatch.setitem(sys.modules, "numba", None)
     assert compiled.__wrapped__() is None
     assert diagnose_updates(*models[:2]) == wanted
+
+
+BROKEN = {
+    "another numpy": "raise ImportError('Numba needs NumPy 2.2 or less')",
+    "half installed": "import llvmlite_that_is_not_there",
+    "no library": "raise OSError('Could not load shared object file: libllvmlite.so')",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_compiler_that_is_broken_is_none(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numba.py").write_text(BROKEN[kind])
+    for name in [name for name in sys.modules if name.split(".")[0] == "numba"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert compiled.__wrapped__() is None
+
+
+def bits_of(n: int) -> Bits:
+    return encode(noise(n, 8), BFLOAT16)
+
+
+@pytest.mark.parametrize(
+    "flaw", [RuntimeError("cannot cache function: no locator available"), pickle.UnpicklingError()]
+)
+def test_without_a_place_to_keep_what_was_compiled_it_is_compiled_anew(
+    flaw: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numba = importlib.import_module("numba")
+    njit = numba.njit
+
+    def failing(*args: object, cache: bool, **options: object) -> object:
+        if cache:
+            raise flaw
+        return njit(*args, cache=False, **options)
+
+    monkeypatch.setattr(numba, "njit", failing)
+    found = compiled.__wrapped__()
+    assert found is not None
+    tally = found.tally(bits_of(9), bits_of(9)[::-1].copy(), BFLOAT16, (0.0,), Scratch(BFLOAT16))
+    assert tally.changed == 8  # the one in the middle stays
+
+
+def test_a_tolerance_beyond_single_precision_and_no_weights_at_all(loops: Loops) -> None:
+    levels = (3e38, 0.0, 1e300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in (0, 1, PART + 1):
+            found = loops.tally(bits_of(n), bits_of(n) ^ 1, BFLOAT16, levels, Scratch(BFLOAT16))
+            assert (found.n, found.changed, found.above.tolist()) == (n, n, [0, n, 0])

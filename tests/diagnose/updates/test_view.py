@@ -147,6 +147,8 @@ def test_measures_stand_beside_their_nulls() -> None:
         named["overlap, of OTHER's changes"].null,
     ) == (0.8, 0.4)
     assert named["Jaccard"].value == 8 / 22
+    some = by_name(dataclasses.replace(result(tensor(0)), tolerances=(0, 1e-6), densities=(1, 0.5)))
+    assert some["density above 1e-6"].value == 0.5  # as it is given on the command line
 
 
 def test_nothing_changed_is_no_rows_of_zeros() -> None:

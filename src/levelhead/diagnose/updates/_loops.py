@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,10 @@ NARROW = "bfloat16"
 
 PART = 2048
 """Weights whose changes are kept at hand for all tolerances; single precision will do for their sums."""
+
+FLAWS = (ImportError, AttributeError, OSError, EOFError, RuntimeError, SystemError, ValueError,
+         TypeError, KeyError, IndexError, pickle.UnpicklingError)  # fmt: skip
+"""What a numba that is broken, or that cannot read or write what it keeps, ends with."""
 
 UPPER, HALF, ONE, KEPT = (np.uint32(x) for x in (16, 0x7FFF, 1, 0xFFFF0000))
 
@@ -51,15 +56,36 @@ PLAIN = Loops(_bits.tally, _null.moves, _rank.add_rows)
 
 @functools.cache
 def compiled() -> Loops | None:
-    """The compiled loops, or those compiled before; None without numba."""
+    """The compiled loops, or those compiled before; None where numba is not there or does not work."""
     try:
         numba: Any = optional_import("numba", "comparing weights in single passes", "fast")
-    except MissingDependencyError:
+        flaws = (*FLAWS, numba.core.errors.NumbaError)
+    except (MissingDependencyError, *FLAWS):  # such as a numba for another numpy
         return None
-    made = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+    for cache in (True, False):  # what was kept may be cut off, or there is no place to keep it
+        try:
+            return _made(numba, cache)
+        except flaws:
+            continue
+    return None
+
+
+def _made(numba: Any, cache: bool) -> Loops:
+    """The loops, compiled at once for what they are called with: nothing can fail later on."""
+    made = functools.partial(numba.njit, cache=cache, nogil=True, error_model="numpy")
+    kinds = numba.types
+    word, single, double, whole = kinds.uint16, kinds.float32, kinds.float64, kinds.int64
+
+    def array(kind: Any, axes: int = 1, *, fixed: bool = False) -> Any:
+        return kinds.Array(kind, axes, "C", readonly=fixed)
+
+    bits, rows = array(word, fixed=True), array(word, 2, fixed=True)
+    sums_of = bits, bits, array(single), single, array(whole)
+    move_of = array(double), array(double), double, array(double)
+    add_of = rows, rows, array(whole), array(single), array(single, 2)
     # Sums may be taken in any order, so that several numbers are added at a time; NaN stays NaN.
-    sums = made(fastmath={"reassoc", "contract"})(_sums)
-    move, add = made()(_move), made()(_add)
+    sums = made(sums_of, fastmath={"reassoc", "contract"})(_sums)
+    move, add = made(move_of)(_move), made(add_of)(_add)
     share = np.float32(RELATIVE)  # not a global of the loop: one from another file would be kept
 
     def tally(
@@ -67,7 +93,11 @@ def compiled() -> Loops | None:
     ) -> Tally:
         if form.name != NARROW:
             return _bits.tally(before, after, form, tolerances, scratch)
-        above, limits = np.zeros(len(tolerances), np.int64), np.array(tolerances, np.float32)
+        above = np.zeros(len(tolerances), np.int64)
+        with np.errstate(
+            over="ignore"
+        ):  # no change is above a tolerance that single precision lacks
+            limits = np.array(tolerances, np.float32)
         total, squares, relative = sums(before, after, limits, share, above)
         if not np.isfinite(total):  # so are weights, or changes that overflow
             return _bits.tally(before, after, form, tolerances, scratch)

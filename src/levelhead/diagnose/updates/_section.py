@@ -198,7 +198,7 @@ def _overlap_words(result: UpdatesResult) -> list[str]:
         f"size in the same tensor, {percent(found.matched)}."
     ]
     left, z = found.shared, found.shared_z
-    seen = "" if left is None else number(left, 2)
+    seen = "" if left is None else number(round(left, 2) + 0.0, 2)  # 0.00 is as near as it gets
     if left is None or z is None:
         words.append(
             "Whether the runs share more was not tested: that takes matrices of 16 rows and columns or "

@@ -55,7 +55,7 @@ def measures(result: UpdatesResult) -> tuple[Measure, ...]:
                 percent=True),
         Measure("density among the smallest weights", result.open_seen, null=result.open_expected,
                 note="rounding cannot hide the step from them", percent=True),
-        *(Measure(f"density above {t:g}", value, percent=True)
+        *(Measure(f"density above {t:g}".replace("e-0", "e-"), value, percent=True)
           for t, value in zip(result.tolerances[1:], result.densities[1:], strict=True)),
         Measure("density above |w|/256", result.relative, percent=True),
         Measure("Gini over matrices", result.gini, note="0: all matrices are equally dense"),
