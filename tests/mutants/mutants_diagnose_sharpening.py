@@ -93,6 +93,13 @@ MUTANTS = [
     ),
     Mutant(
         target=FOLDER + "_interval",
+        old="grows |= (np.diff",
+        new="grows &= (np.diff",
+        why="a line bent to where the integrand grows: an end that is off by more than the interval",
+        tests=INTERVAL,
+    ),
+    Mutant(
+        target=FOLDER + "_interval",
         old="np.append(-seen, unseen)",
         new="np.append(-seen, 0.0)",
         why="the upper end reckons with an unseen problem that did not change",
@@ -120,6 +127,29 @@ MUTANTS = [
         tests=[
             "tests/diagnose/sharpening/test_diagnose.py::test_no_change_of_pass_n_is_no_certainty"
         ],
+    ),
+    Mutant(
+        target=FOLDER + "_diagnose",
+        old="reached[1], level, seed, worst=1.0)",
+        new="reached[1], level, seed)",
+        why="no change of Cover@tau has no interval at all",
+        tests=[
+            "tests/diagnose/sharpening/test_diagnose.py::test_no_change_of_pass_n_is_no_certainty"
+        ],
+    ),
+    Mutant(
+        target=FOLDER + "_counts",
+        old="if count.min() == 0 and count.max() == n and not ((count > 0) & (count < n)).any():",
+        new="if False:",
+        why="copies of one answer pass for samples: a greedy model that did not change expands",
+        tests=COUNTS,
+    ),
+    Mutant(
+        target=FOLDER + "_counts",
+        old="-ALIKE * (math.sqrt(variance) + 1.0)",
+        new="-ALIKE * math.sqrt(variance)",
+        why="two right ones side by side among thousands of wrong ones are called copies",
+        tests=COUNTS,
     ),
     Mutant(
         target=FOLDER + "_diagnose",

@@ -114,7 +114,7 @@ def test_copies_of_samples_are_no_expansion() -> None:
 
 
 def test_problems_chosen_by_these_samples_are_warned_of() -> None:
-    base, tuned = np.repeat([4, 1], [60, 60]), np.repeat([8, 0], [60, 60])
+    base, tuned = np.repeat([4, 1], [60, 60]), np.repeat([7, 0], [60, 60])
     (warning,) = of_counts(base, tuned, 8).warnings
     assert warning.startswith("base solves each problem in some samples and none in all: if")
     none = np.zeros(60, int)
@@ -167,7 +167,7 @@ def test_five_gains_are_not_enough_either() -> None:
 
 
 def test_five_new_ones_are_not_enough_either() -> None:
-    base, tuned = np.repeat([0, 8], [5, 55]), np.full(60, 8)
+    base, tuned = np.repeat([0, 7], [5, 55]), np.full(60, 7)
     found = of_counts(base, tuned, 8)
     assert found.p_unlucky == pytest.approx(2.0**-5)
     assert found.p_new < 1e-6
@@ -296,6 +296,8 @@ def test_no_change_of_pass_n_is_no_certainty() -> None:
     assert (-found.last.low, found.last.high) == pytest.approx(
         [1 - 0.025 ** (1 / 60)] * 2, abs=1e-5
     )
+    assert (found.cover[0.8].low, found.cover[0.8].high) == (found.last.low, found.last.high)
+    assert found.auc.low > 0.0
 
 
 def test_a_rise_on_a_few_problems_is_seen() -> None:

@@ -30,7 +30,7 @@ def test_of_two_values_it_is_that_of_clopper_and_pearson(
 
 def test_of_equal_values_only_the_unseen_problem_counts() -> None:
     # w_0 is Beta(1, P), so the lower end is x - (1 + x) (1 - tail^(1/P)).
-    for problems, x in ((1, 0.0), (40, 0.0), (300, 0.25)):
+    for problems, x in ((1, 0.0), (40, 0.0), (300, 0.25041)):
         weight = 1.0 - 0.025 ** (1.0 / problems)
         found = interval(np.full(problems, x), 0.95, 1.0)
         assert found == pytest.approx((x - (1 + x) * weight, x + (1 - x) * weight), abs=2e-6)
@@ -46,6 +46,33 @@ def test_it_is_the_quantile_of_drawn_weights(values: list[float]) -> None:
         found = interval(np.array(values), 0.95, 1.0)[end]
         share = np.mean(draws @ at <= found)
         assert share == pytest.approx(tail, abs=4 * math.sqrt(0.025 * 0.975 / 60_000))
+
+
+@pytest.mark.parametrize(("problems", "lost"), [(5000, 5), (20_000, 8), (3000, 3)])
+@pytest.mark.parametrize("rest", [0.0, 0.01])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_a_few_losses_beside_thousands_that_hardly_moved(
+    problems: int, lost: int, rest: float, level: float
+) -> None:
+    """Weights of the lost ones and of an unseen loss together are Beta, for an unseen gain drawn."""
+    low, high = interval(np.repeat([-1.0, rest], [lost, problems - lost]), level)
+    tail = (1.0 - level) / 2.0
+    share = beta.isf(tail, lost + 1, problems - lost)
+    assert low == pytest.approx(rest - (1.0 + rest) * share, abs=1e-6)
+    kept, gone, won = np.random.default_rng(0).gamma(
+        [[problems - lost], [lost], [1]], size=(3, 40_000)
+    )
+    means = (rest * kept - gone + won) / (kept + gone + won)
+    above = np.mean(means > high)
+    assert above == pytest.approx(tail, abs=4 * math.sqrt(tail * (1 - tail) / 40_000))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-13, 1.253046306e-4, 1e3])
+def test_it_grows_with_the_values(size: float) -> None:
+    """The largest one rounds up at twelve digits, and must not pass the unseen one."""
+    for values in ([1.0], [1.0, -0.5, 0.25], [1.0] * 40):
+        found = np.array(interval(np.array(values) * size, 0.95)) / size
+        assert found == pytest.approx(interval(np.array(values), 0.95), abs=1e-6)
 
 
 def test_many_problems_are_normal() -> None:

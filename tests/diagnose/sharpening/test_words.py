@@ -41,6 +41,17 @@ def test_sharpened() -> None:
     assert "SHARPEN needs" not in text
 
 
+def test_of_samples_that_are_alike_bad_luck_has_no_number() -> None:
+    found = of_counts([0] * 20 + [8] * 20, [8] * 40, 8)
+    text = " ".join(found.sentences)
+    assert found.verdict == "INCONCLUSIVE"
+    assert "nothing tells: samples of a problem are alike. new solves 20 more than once" in text
+    assert "By bad luck" not in text
+    (measure,) = (one for one in found.measures if one.name == "newly solved more than once")
+    assert measure.null == "unknown"
+    assert json.loads(json.dumps(found.data, allow_nan=False))["unlucky_new"] is None
+
+
 def test_expanded_and_few_samples() -> None:
     found = of_counts([0] * 20 + [4] * 20, [4] * 10 + [0] * 10 + [4] * 20, 8)
     assert (found.verdict, found.tone) == ("EXPAND", "good")
@@ -54,9 +65,9 @@ def test_expanded_and_few_samples() -> None:
     assert worse.verdict == "EXPAND"
     assert any("But 8 problems are lost as well" in text for text in worse.sentences)
     assert not any("But pass@1 fell" in text for text in found.sentences)
-    fallen = of_counts([0] * 20 + [8] * 20, [2] * 20 + [1] * 20, 8)
+    fallen = of_counts([0] * 20 + [7] * 20, [2] * 20 + [1] * 20, 8)
     assert fallen.verdict == "EXPAND"
-    assert "But pass@1 fell from 50% to 19% (beyond chance)." in fallen.sentences
+    assert "But pass@1 fell from 44% to 19% (beyond chance)." in fallen.sentences
     assert not any("no finding" in text for text in fallen.sentences)
 
 

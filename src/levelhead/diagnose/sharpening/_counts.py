@@ -26,7 +26,7 @@ FEW = 30
 """Problems below which resampled ones are doubtful."""
 
 ALIKE = 6.0
-"""Standard deviations that the order of samples lies from chance where they are called alike."""
+"""Standard deviations, and so many neighbors, by which samples called alike lie from chance."""
 
 ORDERED = 1 << 18
 """Samples of a model whose order is looked at."""
@@ -331,12 +331,16 @@ def _alike(rows: _Rows, n: int) -> bool:
     """Whether samples of a problem that follow each other agree more often than in a random order.
 
     Of c right ones and w wrong ones in a random order 2 c w / n neighbors differ on average, with
-    variance 2 c w (2 c w - n) / (n^2 (n - 1)) (Wald and Wolfowitz). Samples sorted by whether they are
-    right tell nothing.
+    variance 2 c w (2 c w - n) / (n^2 (n - 1)) (Wald and Wolfowitz). Of a few right ones among many that
+    number is far from normal, hence a few neighbors more. Samples sorted by whether they are right tell
+    nothing, unless each problem has right ones or wrong ones alone: so do copies of one answer.
     """
-    some = np.flatnonzero(rows.code < max(1, ORDERED // n)) if n > 1 else np.zeros(0, dtype=int)
-    if not some.size:
+    if n == 1:
         return False
+    count = np.bincount(rows.code[rows.right], minlength=int(rows.code.max()) + 1)
+    if count.min() == 0 and count.max() == n and not ((count > 0) & (count < n)).any():
+        return True
+    some = np.flatnonzero(rows.code < max(1, ORDERED // n))
     order = some[np.argsort(rows.code[some], kind="stable")]
     right = rows.right[order].reshape(-1, n).astype(np.int8)
     steps = np.diff(right, axis=1)
@@ -346,7 +350,7 @@ def _alike(rows: _Rows, n: int) -> bool:
     pairs = 2.0 * c * (n - c)
     variance = float((pairs * (pairs - n)).sum()) / (n**2 * (n - 1))
     differ = float(np.count_nonzero(steps)) - float(pairs.sum()) / n
-    return variance > 0.0 and differ < -ALIKE * math.sqrt(variance)
+    return variance > 0.0 and differ < -ALIKE * (math.sqrt(variance) + 1.0)
 
 
 def _odd_sizes(problems: int, n: int, warnings: list[str]) -> None:

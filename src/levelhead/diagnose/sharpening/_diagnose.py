@@ -183,7 +183,7 @@ def _luck(
         "p_new": null.p_new,
         "p_lost": null.p_lost,
         "solved_again": unlucky.new,
-        "unlucky_new": unlucky.expected,
+        "unlucky_new": math.nan if alike else unlucky.expected,
         "p_unlucky": 1.0 if alike else unlucky.p,
         "guessed_new": guessed,
         "p_guessed": p_guessed,

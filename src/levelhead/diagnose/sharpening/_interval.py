@@ -15,7 +15,7 @@ STEP = 0.2
 """Between the points of an integral over a bell of width 1."""
 
 BEND = 0.5
-"""The most that line may bend; along any that bends by less than 1 a bell still falls."""
+"""The most that line may bend."""
 
 FAR = 8.0
 """Widths of the bell to where the line must lead downhill to be bent at all."""
@@ -67,11 +67,12 @@ def interval(values: FloatArray, level: float, worst: float | None = None) -> tu
         worst = float(np.abs(values).max())
     if worst == 0.0:
         return 0.0, 0.0
-    seen, times = np.unique(np.round(values, 12), return_counts=True)
-    unseen = -worst * (1.0 + BELOW)
+    # In units of `worst`, as rounding must not carry a small one beyond the unseen value.
+    seen, times = np.unique(np.round(values / worst, 12), return_counts=True)
+    unseen = -1.0 - BELOW
     sides = np.stack([np.append(seen, unseen), np.append(-seen, unseen)])
     times = np.append(times, 1).astype(np.float64)
-    low, high = _quantile(sides, times, (1.0 - level) / 2.0, 1e-7 * worst).tolist()
+    low, high = (worst * _quantile(sides, times, (1.0 - level) / 2.0, 1e-7)).tolist()
     return max(-worst, low), min(worst, -high)
 
 
@@ -108,7 +109,8 @@ def _at_most_0(a: FloatArray, times: FloatArray) -> FloatArray:
 
     The integral of the generating function M(s) over -s on a line through its saddle point, where it is
     a bell, so that small chances keep their digits. The line bends as the path of steepest descent
-    does, as on a straight one a skewed bell turns for long.
+    does, as on a straight one a skewed bell turns for long. A few large values beside thousands of
+    small ones can bend it to where M grows without end; a straight one always leads downhill.
     """
     s = _saddle(a, times)
     ratio = a / (1.0 - s[:, None] * a)
@@ -118,11 +120,24 @@ def _at_most_0(a: FloatArray, times: FloatArray) -> FloatArray:
     far = (FAR * width)[:, None]
     falls = (ratio / (1.0 + (far * ratio) ** 2)) @ times - s / (s**2 + far[:, 0] ** 2)
     bend = np.where(lean * falls > 0.0, np.clip(lean, -BEND, BEND), 0.0)[:, None]
-    total, v = np.zeros(len(a)), STEP * np.arange(POINTS)
+    total = _along(ratio, times, s, width, bend)
+    if np.isnan(total).any():
+        total = _along(ratio, times, s, width, np.where(np.isnan(total)[:, None], 0.0, bend))
+    return np.asarray(np.exp(top) * total * STEP * width / math.pi)
+
+
+def _along(
+    ratio: FloatArray, times: FloatArray, s: FloatArray, width: FloatArray, bend: FloatArray
+) -> FloatArray:
+    """(E,) sum of points on each half line, in units of the middle; NaN where M grows on its way."""
+    total, v = np.zeros(len(s)), STEP * np.arange(POINTS)
+    grows, before = np.zeros(len(s), dtype=bool), np.zeros((len(s), 1))
     for block in range(ROUNDS):
         left, up = bend * width[:, None] * (np.cosh(v) - 1.0), width[:, None] * np.sinh(v)
         real, turn = 1.0 + left[:, :, None] * ratio[:, None, :], up[:, :, None] * ratio[:, None, :]
         size = np.log(real**2 + turn**2) @ times / 2.0
+        grows |= (np.diff(size, axis=1, prepend=before) < 0.0).any(axis=1) & (bend[:, 0] != 0.0)
+        size[grows], before = np.inf, size[:, -1:]
         angle = np.arctan2(turn, real) @ times
         step = (1j * np.cosh(v) - bend * np.sinh(v)) / (1.0 + (1j * up - left) / s[:, None])
         bell = (np.exp(-size + 1j * angle) * step).imag
@@ -130,7 +145,7 @@ def _at_most_0(a: FloatArray, times: FloatArray) -> FloatArray:
         if np.all(np.exp(-size[:, -1]) * np.abs(step[:, -1]) < NOTHING):
             break
         v = v + STEP * POINTS
-    return np.asarray(np.exp(top) * total * STEP * width / math.pi)
+    return np.where(grows, np.nan, total)
 
 
 def _saddle(a: FloatArray, times: FloatArray) -> FloatArray:

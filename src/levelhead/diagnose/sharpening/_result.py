@@ -71,9 +71,9 @@ class SharpeningResult:
         p_lost: the same for those no longer solved.
         solved_again: newly solved problems that the tuned model solves more than once.
         unlucky_new: the most of those to be expected if on each problem the rate did not rise, or the
-            base model had one of 1 / (n + 1) or more.
-        p_unlucky: how often such models would show as many or more; 1 where the samples of a problem
-            are not independent, as then it is unknown.
+            base model had one of 1 / (n + 1) or more; NaN where the samples of a problem are not
+            independent, as then it is unknown.
+        p_unlucky: how often such models would show as many or more; 1 where that is unknown.
         guess_rate: chance that a guess is right, as stated.
         guessed_new: newly solved problems that guessing alone would show.
         p_guessed: how often guessing alone would show as many or more; NaN without a guess rate.

@@ -158,7 +158,12 @@ def _luck_sentences(r: SharpeningResult) -> list[str]:
         f"By luck alone this rule says SHARPEN in at most {tail} of such comparisons, and EXPAND in as "
         "many.",
     ]
-    if new:
+    if new and math.isnan(r.unlucky_new):
+        out.append(
+            f"An unlucky {base} makes problems look new as well, how many, nothing tells: samples of a "
+            f"problem are alike. {tuned} solves {r.solved_again:,} more than once that {base} never does."
+        )
+    elif new:
         guesses = " and guesses" if r.guess_rate else ""
         out.append(
             f"An unlucky {base} makes problems look new as well: those that it would solve once in "
@@ -217,7 +222,7 @@ def _measures(r: SharpeningResult) -> list[Measure]:
         Measure(
             "newly solved more than once",
             r.solved_again / r.problems,
-            null=r.unlucky_new / r.problems,
+            null="unknown" if math.isnan(r.unlucky_new) else r.unlucky_new / r.problems,
             note="the null is the most that an unlucky base model shows",
             percent=True,
         ),
