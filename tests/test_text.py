@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from levelhead._text import number, p_value, percent, plural, points, signed
+from levelhead._text import interval, number, p_value, percent, plural, points, signed
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,25 @@ def test_p_values(p: float | None, text: str) -> None:
 )  # fmt: skip
 def test_a_p_value_reads_on_its_side_of_the_level(p: float, level: float, text: str) -> None:
     assert p_value(p, level) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "change", "text"),
+    [(0.1, 0.25, False, "[0.100, 0.250]"), (-0.1, 0.25, True, "[−0.100, +0.250]"),
+     (-0.0, 0.2, False, "[0.000, 0.200]"), (0.0, 0.2, True, "[0.000, +0.200]"),
+     (-1e-17, 1e-17, True, "[0.000, 0.000]"), (-0.0004, 0.0004, True, "[−0.000, +0.000]"),
+     (None, 1.0, True, ""), (0.0, math.inf, False, "")],
+)  # fmt: skip
+def test_an_interval_has_no_sign_before_0(
+    low: float | None, high: float | None, change: bool, text: str
+) -> None:
+    assert interval(low, high, change=change) == text
+
+
+def test_no_zero_is_negative_and_no_rounding_is_a_difference() -> None:
+    assert (percent(-0.0), number(-0.0), points(-0.0)) == ("0%", "0.000", "0.0")
+    assert (points(1e-10), points(-9e-10), points(2e-9)) == ("0.0", "0.0", "+0.0000002")
+
+
+def test_what_is_not_all_never_reads_as_all() -> None:
+    assert (percent(0.9995), percent(0.99949), percent(-0.9995)) == (">99.9%", "99.9%", "<−99.9%")

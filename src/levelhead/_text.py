@@ -48,10 +48,10 @@ def percent(value: float | None) -> str:
         return {"<": ">", ">": "<"}.get(size[0], "") + MINUS + size.lstrip("<>")
     if 0.0 < value < 0.0005:
         return "<0.1%"
-    if 0.9995 < value < 1.0:
+    if 0.9995 <= value < 1.0:
         return ">99.9%"
     edge = 0.0 < value < 0.01 or 0.99 < value < 1.0
-    return f"{100 * value:.1f}%" if edge else f"{100 * value:.0f}%"
+    return f"{100 * value:.1f}%" if edge else f"{abs(100 * value):.0f}%"  # -0.0 is 0
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -74,7 +74,7 @@ def number(value: float | None, digits: int = 3) -> str:
     if 0 < abs(value) < smallest:
         least = f"{2 * smallest:.{digits}f}"
         return f"<{least}" if value > 0 else f">{MINUS}{least}"
-    return f"{value:.{digits}f}".replace("-", MINUS)
+    return f"{value or 0.0:.{digits}f}".replace("-", MINUS)
 
 
 def signed(value: float | None, digits: int = 3) -> str:
@@ -112,7 +112,8 @@ def interval(
         change: whether it is that of a change, whose ends have signs.
 
     Returns:
-        Text, with a minus sign and no hyphen before what is negative; empty where an end is undefined.
+        Text, with a minus sign and no hyphen before what is negative, and no sign before 0; empty where
+        an end is undefined.
 
     Example:
         >>> interval(0.1, 0.25), interval(-0.1, 0.25, 2, change=True), interval(None, 1.0)
@@ -120,8 +121,11 @@ def interval(
     """
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    sign = "+" if change else ""
-    return f"[{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]".replace("-", MINUS)
+    ends = [
+        f"{end:{'+' if change else ''}.{digits}f}" if abs(end) >= ROUNDING else f"{0.0:.{digits}f}"
+        for end in (low, high)
+    ]
+    return f"[{', '.join(ends)}]".replace("-", MINUS)
 
 
 def points(value: float | None) -> str:
@@ -137,6 +141,8 @@ def points(value: float | None) -> str:
         >>> points(0.134), points(-0.0467), points(0.0)
         ('+13.4', '−4.7', '0.0')
     """
+    if value is not None and abs(value) < ROUNDING:
+        value = 0.0
     return signed(None if value is None else 100.0 * value, 1)
 
 

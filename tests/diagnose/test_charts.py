@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
+import pytest
 
 from levelhead.diagnose.charts import Curve, bar_chart, line_chart
 
@@ -59,6 +60,20 @@ def test_small_numbers_on_an_axis_of_powers_are_short_and_few() -> None:
     ticks = [word for word in words(svg) if word.startswith("0.") or "e-" in word]
     assert all(len(word) <= 8 for word in ticks)
     assert "0.00098" in ticks or len(ticks) >= 2
+
+
+@pytest.mark.parametrize("tick", ["", "tuned, whatever the truth is"])
+def test_long_names_of_models_stay_within_the_picture(tick: str) -> None:
+    names = ("Qwen/Qwen2.5-Math-7B-Instruct", "my-org/qwen2.5-math-7b-grpo-step-400")
+    svg = bar_chart(["at least 100%"], [(name, [0.5]) for name in names], label="x", prefix="b",
+                    marks=[0.4] if tick else None, marks_name=tick)  # fmt: skip
+    root = ET.fromstring(svg)
+    wide = float(root.get("viewBox", "").split()[2])
+    cut = [text for text in root.iter("{http://www.w3.org/2000/svg}text") if "…" in str(text.text)]
+    assert len(cut) == 2 + bool(tick)
+    for text in cut:
+        begin = float(text.get("x", "nan"))
+        assert 0.0 < begin < begin + 5.0 * len(str(text.text)) < wide  # a letter is 4.9 on average
 
 
 def test_hostile_names_are_plain_text() -> None:

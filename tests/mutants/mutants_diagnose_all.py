@@ -57,4 +57,18 @@ MUTANTS = [
         why="reads the answer 37 as a confidence of 37%",
         tests=[f"{SAMPLES}::test_a_number_in_an_answer_tag_is_an_answer"],
     ),
+    Mutant(
+        target="levelhead._text",
+        old="if abs(end) >= ROUNDING else",
+        new="if True else",
+        why="an interval from 0 on reads as one below or above it",
+        tests=["tests/test_text.py::test_an_interval_has_no_sign_before_0"],
+    ),
+    Mutant(
+        target="levelhead._text",
+        old="if 0.9995 <= value < 1.0:",
+        new="if 0.9995 < value < 1.0:",
+        why="1,999 of 2,000 reads as all of them",
+        tests=["tests/test_text.py::test_what_is_not_all_never_reads_as_all"],
+    ),
 ]

@@ -142,4 +142,13 @@ MUTANTS = [
         why="a belief above 1 is silently taken for a percentage, also beside fractions",
         tests=["tests/diagnose/truth/test_columns.py::test_what_is_no_probability"],
     ),
+    Mutant(
+        target="levelhead.diagnose.truth._columns",
+        old='"," in value and is_written_list(value)',
+        new="False",
+        why="of a list of claims beside single ones, the first passes for what was claimed",
+        tests=[
+            "tests/diagnose/truth/test_columns.py::test_a_list_beside_single_claims_is_no_claim"
+        ],
+    ),
 ]

@@ -16,6 +16,7 @@ from levelhead._drawing import (
     FLAT,
     PALETTE,
     SMALL,
+    WIDTH,
     canvas,
     compact,
     frame,
@@ -178,11 +179,17 @@ def _power(value: float) -> str:
 
 def _key(ax: Axes, names: Sequence[str], tick: str = "") -> None:
     """The names above the picture, each in the color and line of its series."""
-    x = 2.0
     entries = [("■", name, series_style(i)[0]) for i, name in enumerate(names) if name]
     entries += [("|", tick, PALETTE["over"])] if tick else []
-    for sign, name, color in entries:
-        word = short(name, 26)
+    words, total, scale = [], 0.0, 72.0 / ax.figure.dpi
+    for limit in (26, 18, 12):
+        words = [short(name, limit) for _, name, _ in entries]
+        total = sum(5.6 * len(word) + 26.0 for word in words) - 14.0
+        if total <= WIDTH:
+            break
+    left = ax.get_window_extent().x0 * scale
+    x = 2.0 - min(max(left + total - WIDTH, 0.0), left)  # a long key begins before the axis
+    for (sign, _, color), word in zip(entries, words, strict=True):
         for text, ink, width in ((sign, color, 12.0), (word, PALETTE["ink"], 5.6 * len(word) + 14)):
             offset: dict[str, Any] = {
                 "xytext": (x, 6),

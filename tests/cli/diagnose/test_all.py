@@ -77,6 +77,10 @@ def test_everything_that_the_files_hold(tmp_path: Path) -> None:
     assert said["audit"] == "WORSE CALIBRATED"
     assert found["audit"]["tone"] == "bad"  # .5 against .31 before, .97 against .5 now
     assert found["audit"]["headline"].startswith("tuned is worse calibrated than base")
+    (changes,) = found["audit"]["tables"]
+    labels = [row[0] for row in changes["rows"]]
+    assert "Overconfidence" in labels  # what it is stands in the note: a terminal cuts long cells
+    assert changes["note"] == "Overconfidence is the mean confidence minus the accuracy."
     assert "levelhead calibrate" in " ".join(found["audit"]["next_steps"])
     assert said["sharpening"] == "SHARPEN"
     assert "NOT DIAGNOSED" not in (said["formats"], said["difficulty"])

@@ -101,6 +101,14 @@ def test_a_long_cell_is_cut_between_words(capsys: pytest.CaptureFixture[str]) ->
     assert "seven letters seven letters seven…" in capsys.readouterr().out
 
 
+def test_a_cell_that_is_mostly_one_long_word_keeps_its_begin(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = Table("T", ("", "n"), [("unsolved by Qwen/Qwen2.5-Math-7B-Instruct", 1)])
+    finish([dataclasses.replace(SECTION, tables=[table])], None, None, False)
+    assert "unsolved by Qwen/Qwen2.5-Math-7B-Instru…" in capsys.readouterr().out
+
+
 def test_long_sentences_hang_below_their_first_word(capsys: pytest.CaptureFixture[str]) -> None:
     finish([dataclasses.replace(SECTION, sentences=["word " * 30])], None, None, False)
     lines = capsys.readouterr().out.splitlines()

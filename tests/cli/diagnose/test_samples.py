@@ -328,6 +328,12 @@ def test_both_models_of_one_file_need_two_names(command: click.Command, tmp_path
         said(command, path, "--models", "old", "old")
 
 
+def test_one_file_of_one_model_is_not_both(tmp_path: Path) -> None:
+    path = write(tmp_path / "old.jsonl", [{**row, "model": "old"} for row in BOTH_MODELS])
+    with pytest.raises(InvalidInputError, match="^--models: expected one of old, got 'new'"):
+        said(sharpening, path, "--models", "old", "new")
+
+
 @pytest.mark.parametrize(("command", "option"), COMPARING.items())
 def test_an_empty_path_is_not_this_folder(
     command: click.Command, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

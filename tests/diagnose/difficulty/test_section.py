@@ -80,6 +80,7 @@ def test_the_base_comes_first_and_columns_are_explained() -> None:
     assert svg.index("before") < svg.index("after")
     words = " ".join(found.notes)
     for said in (
+        "TUNED: after; difficulty is that for before: up to 20% hard",
         "update, the share of the whole",
         "flags, the share of right",
         "from 1 within their",

@@ -165,3 +165,21 @@ def test_too_small_and_numbers() -> None:
     assert "leave --percent out" in str(too_small([0.01, 0.0], "p", path))
     assert number_of("7") == 7.0
     assert all(math.isnan(number_of(one)) for one in (None, [1], {"a": 1}, "x"))
+
+
+@pytest.mark.parametrize("first", [1, 150])
+def test_a_list_beside_single_claims_is_no_claim(first: int, tmp_path: Path) -> None:
+    rows = [{"p": 0.5, "said": 1}] * first + [{"p": 0.5, "said": [1, 0]}]
+    path = write(tmp_path / "x.jsonl", rows)
+    with pytest.raises(RecordError) as told:
+        read_statements(path, claim="said", belief="p")
+    assert str(told.value) == (
+        f"{path}:{first + 1}: said: expected one claim in every row, or a list of claims in every row "
+        "of JSON Lines or Parquet, got '[1, 0]'; write all rows in one way"
+    )
+    one = write(tmp_path / "y.jsonl", [{"p": 0.5, "said": said} for said in ("[1]", "yes, [no]")])
+    assert read_statements(one, claim="said", belief="p").claim[0] == 1.0
+
+
+def test_a_number_of_python_is_none_of_a_table() -> None:
+    assert math.isnan(number_of("1_0"))

@@ -121,6 +121,9 @@ STEPS = {
 }
 """What to do about it."""
 
+EXPLAINED = "Overconfidence is the mean confidence minus the accuracy."
+"""The definition that a label has in brackets, which a terminal would cut."""
+
 
 def audit_section(result: AuditResult) -> Section:
     """The audit of a model against its base as a section.
@@ -142,7 +145,7 @@ def audit_section(result: AuditResult) -> Section:
     word, tone, how = WORDS[ece.worse]
     header = ("metric", base.name, tuned.name, "change", "interval")
     rows = [
-        (row.label, row.baseline_value, row.model_value, row.difference,
+        (row.label.partition(" (")[0], row.baseline_value, row.model_value, row.difference,
          "" if row.low is None or row.high is None else f"{signed(row.low)} to {signed(row.high)}")
         for name in NEEDED if (row := changes.get(name)) is not None
     ]  # fmt: skip
@@ -177,7 +180,7 @@ def audit_section(result: AuditResult) -> Section:
         sentences=sentences,
         measures=measures,
         charts=[Chart("Reliability", "Below the diagonal a model is surer than it is right.", svg)],
-        tables=[Table("Changes", header, rows, change=("change",))],
+        tables=[Table("Changes", header, rows, EXPLAINED, change=("change",))],
         next_steps=STEPS[ece.worse],
         warnings=[*result.warnings, *(w for one in (base, tuned) for w in one.warnings)],
         notes=[f"seed {result.seed}; levelhead audit shows more of this", *result.notes],

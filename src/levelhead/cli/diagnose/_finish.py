@@ -146,4 +146,8 @@ def _list(screen: Console, listing: Listing) -> None:
 
 def _cut(text: str) -> str:
     text = clean(text)
-    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1].rsplit(" ", 1)[0] + "…"
+    if len(text) <= MAX_CELL:
+        return text
+    begin = text[: MAX_CELL - 1]
+    words = begin.rsplit(" ", 1)[0]
+    return (words if len(words) > MAX_CELL // 2 else begin) + "…"

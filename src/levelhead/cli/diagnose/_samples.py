@@ -293,7 +293,8 @@ def two_models(
         Both, under different names.
 
     Raises:
-        InvalidInputError: the one holds answers and the other events, or one holds several models.
+        InvalidInputError: the one holds answers and the other events, one holds several models, or
+            the one path of both lacks a name.
     """
     names = models or (None, None)
     if models is not None:
@@ -312,6 +313,10 @@ def two_models(
         )
         for path, role, name in zip(paths, roles, names, strict=True)
     )
+    if models is not None and paths[0] == paths[1]:
+        for name, one in zip(models, (base, tuned), strict=True):
+            if not is_chosen(one.model, name):  # it is the only one there
+                raise unknown_name("--models", name, [one.model])
     if base.kind != tuned.kind:
         raise InvalidInputError(
             f"{roles[1]}: expected {base.kind} predictions like those of {roles[0]}, got "

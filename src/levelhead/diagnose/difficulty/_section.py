@@ -50,7 +50,7 @@ def section_of(result: DifficultyResult) -> Section:
         next_steps=next_steps(result),
         warnings=list(result.warnings),
         notes=[
-            f"tuned model {result.tuned}; difficulty is that for {result.base or 'itself'}: up to "
+            f"TUNED: {result.tuned}; difficulty is that for {result.base or 'itself'}: up to "
             f"{percent(HARD)} hard, above {percent(EASY)} easy, by a Beta posterior with "
             f"{percent(MASS)} of its mass in the band",
             "in the table of bands: rate, the share of right samples; update, the share of the whole "

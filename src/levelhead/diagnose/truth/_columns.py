@@ -13,7 +13,7 @@ from levelhead.readers import ReadLog
 from levelhead.readers._files import reading, show
 from levelhead.readers._sniff import container_of
 from levelhead.readers._tables import TEXT_BATCH_ROWS, open_table
-from levelhead.readers._unfold import holds_samples, is_value, unfold
+from levelhead.readers._unfold import holds_samples, is_value, is_written_list, unfold
 from levelhead.readers._values import NOTHING, Place, is_list
 
 __all__ = ["At", "error_at", "number_of", "probability", "read_columns", "too_small"]
@@ -71,10 +71,23 @@ def read_columns(
         for batch, place in table.batches(wanted, TEXT_BATCH_ROWS):
             for name in wanted:
                 columns[name] += batch[name].to_pylist()
+            if claim is not None:
+                _refuse_lists(columns[claim][len(places) :], claim, place)
             places += [(place, i) for i in range(len(batch[wanted[0]]))]
     if not places:
         raise RecordError("expected at least one record, got a file of 0 rows", show(path))
     return columns, places
+
+
+def _refuse_lists(values: Sequence[Any], name: str, place: Place) -> None:
+    """Lists beside single values come as text, of which the first word would pass for the claim."""
+    for i, value in enumerate(values):
+        if isinstance(value, str) and "," in value and is_written_list(value):
+            raise place.error(
+                f"{name}: expected one claim in every row, or a list of claims in every row of JSON "
+                f"Lines or Parquet, got {value[:60]!r}; write all rows in one way",
+                i,
+            )
 
 
 def probability(
@@ -129,6 +142,8 @@ def too_small(values: Iterable[float], name: str, path: Path) -> str | None:
 def number_of(value: Any) -> float:
     """The number that a value is or says, NaN where it is none."""
     try:
+        if isinstance(value, str) and "_" in value:  # 1_000 is a number in Python alone
+            return math.nan
         return math.nan if value is None or isinstance(value, list | Mapping) else float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
