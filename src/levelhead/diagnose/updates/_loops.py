@@ -94,9 +94,7 @@ def _made(numba: Any, cache: bool) -> Loops:
         if form.name != NARROW:
             return _bits.tally(before, after, form, tolerances, scratch)
         above = np.zeros(len(tolerances), np.int64)
-        with np.errstate(
-            over="ignore"
-        ):  # no change is above a tolerance that single precision lacks
+        with np.errstate(over="ignore"):  # above a tolerance that is infinite lies no change
             limits = np.array(tolerances, np.float32)
         total, squares, relative = sums(before, after, limits, share, above)
         if not np.isfinite(total):  # so are weights, or changes that overflow
