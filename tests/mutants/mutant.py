@@ -30,7 +30,7 @@ SOURCE = ROOT / "src" / "levelhead"
 TIMEOUT_S, BASELINE_TIMEOUT_S = 120.0, 600.0
 TAIL = 2000
 TRAINER = {
-    "tests": ("tests/losses", "tests/tasks", "tests/train"),
+    "tests": ("tests/losses", "tests/tasks", "tests/train", "tests/diagnose/updates"),
     "packages": (
         "torch",
         "transformers.models.gemma2.modeling_gemma2",
